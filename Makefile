@@ -1,0 +1,67 @@
+# `make serve` and `make test` are all that a newcomer needs; every target makes what it needs first.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+UV     := $(BIN)/uv
+# TORCH_BACKEND=cpu (cu128, rocm6.4 …) picks another build of PyTorch than the registry's default; see `uv pip install --help`.
+TORCH_BACKEND ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve test check format bench image lock vendor clean
+
+help:  ## Show this list.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(UV):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Inkblot needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+
+# The lock pins the registry's default build; another build has other hashes and other needs, so there the lock only constrains.
+$(VENV)/installed: pyproject.toml requirements.lock | $(UV)
+ifeq ($(TORCH_BACKEND),)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+else
+	$(UV) pip install --quiet --python $(BIN)/python --torch-backend $(TORCH_BACKEND) --no-verify-hashes -c requirements.lock -e .
+endif
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
+ifeq ($(TORCH_BACKEND),)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+else
+	$(UV) pip install --quiet --python $(BIN)/python --torch-backend $(TORCH_BACKEND) --no-verify-hashes -c requirements-dev.lock -e '.[dev]'
+endif
+	@touch $@
+
+install: $(VENV)/installed  ## Make .venv and install what the service needs.
+
+serve: $(VENV)/installed  ## Serve on 127.0.0.1:8000 (INKBLOT_* settings pass through).
+	@exec $(BIN)/inkblot serve
+
+test: $(VENV)/installed-dev  ## Run the tests, with branch coverage.
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+check: $(VENV)/installed-dev  ## Format, lint, types, and which ring imports which.
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+format: $(VENV)/installed-dev  ## Format the code and fix what can be fixed mechanically.
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/installed-dev  ## Measure against a tutorial server and the bare work; prints ratios.
+	$(BIN)/python -m benchmarks.classify
+
+image:  ## Build the container image.
+	docker build --tag inkblot $(if $(TORCH_BACKEND),--build-arg TORCH_BACKEND=$(TORCH_BACKEND)) .
+
+lock: | $(UV)  ## Resolve the pins anew.
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+clean:  ## Remove the environment and every cache; keeps var, where jobs and trained models live.
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage

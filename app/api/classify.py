@@ -1,0 +1,102 @@
+"""POST /v1/classify."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from app.api.dependencies import (
+    Pictures,
+    Predictor,
+    PreferredLanguage,
+    ServiceSettings,
+    accepts_json,
+    milliseconds_since_start,
+)
+from app.api.problems import Problem, responses
+from app.api.schemas import ClassifyChoices, Prediction, PredictionList, Timing
+from app.api.schemas import Problem as ProblemOut
+
+router = APIRouter(tags=["classify"], dependencies=[Depends(accepts_json)])
+
+PICTURE_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The picture itself (its format is found from the bytes), or a form with 1 to 16 files.",
+        "content": {
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "array",
+                            "minItems": 1,
+                            "maxItems": 16,
+                            "items": {"type": "string", "format": "binary"},
+                        }
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@router.post(
+    "/classify",
+    openapi_extra=PICTURE_BODY,
+    responses=responses(
+        "malformed-request",
+        "unknown-model",
+        "not-acceptable",
+        "request-timeout",
+        "body-too-large",
+        "image-too-large",
+        "unsupported-image",
+        "invalid-image",
+        "overloaded",
+    ),
+)
+async def classify(
+    request: Request,
+    response: Response,
+    predictor: Predictor,
+    settings: ServiceSettings,
+    choices: Annotated[ClassifyChoices, Query()],
+    preferred: PreferredLanguage,
+    pictures: Pictures,
+) -> Prediction | PredictionList:
+    """Say what is in a picture, or in each of up to 16.
+
+    One picture gets a prediction; several get a list with, for each, a prediction or a problem of its own.
+    """
+    model = choices.model or settings.default_model
+    await predictor.load(model)
+
+    async def predict(data: bytes | Exception) -> Prediction:
+        if isinstance(data, Exception):
+            raise data
+        found = await predictor.classify(model, data)
+        return Prediction.of(
+            found, choices, language=choices.lang or preferred, total_ms=milliseconds_since_start(request)
+        )
+
+    response.headers["Vary"] = "Accept, Accept-Language"
+    if len(pictures) == 1:
+        prediction = await predict(pictures[0])
+        response.headers["Server-Timing"] = _server_timing(prediction.timing_ms)
+        return prediction
+    results = await asyncio.gather(*map(predict, pictures), return_exceptions=True)
+    return PredictionList(data=[one if isinstance(one, Prediction) else _problem(one, request) for one in results])
+
+
+def _problem(error: BaseException, request: Request) -> ProblemOut:
+    if not isinstance(error, Exception):
+        raise error
+    return ProblemOut.model_validate(Problem.of(error).body(request))
+
+
+def _server_timing(timing: Timing) -> str:
+    return ", ".join(f"{name};dur={value}" for name, value in timing.model_dump().items())

@@ -1,0 +1,120 @@
+"""What routes ask for: each of these loads or raises, so that no route has to check."""
+
+import asyncio
+import time
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+from starlette.datastructures import UploadFile
+
+from app.api.problems import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    MalformedRequestError,
+    ModelLoadingError,
+    NotAcceptableError,
+)
+from app.settings import Settings
+from app.vision.predictor import Predictor as VisionPredictor
+
+LANGUAGES = ("en", "tr")
+
+
+def settings(request: Request) -> Settings:
+    return cast("Settings", request.state.settings)
+
+
+def predictor(request: Request) -> VisionPredictor:
+    """The predictor, once the default model is warm; raises `ModelLoadingError` before."""
+    found: VisionPredictor = request.state.predictor
+    if not request.state.ready.is_set():
+        raise ModelLoadingError("The default model is still being loaded.")
+    return found
+
+
+def language(request: Request) -> str:
+    """The first of our languages that Accept-Language prefers; English if none."""
+    ranked = []
+    for position, choice in enumerate(request.headers.get("accept-language", "").split(",")):
+        name, _, parameters = choice.partition(";")
+        tag = name.strip().partition("-")[0].lower()
+        if tag in LANGUAGES and (quality := _quality(parameters)) > 0:
+            ranked.append((-quality, position, tag))
+    return min(ranked)[2] if ranked else LANGUAGES[0]
+
+
+def _quality(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    try:
+        return float(value) if name.strip() == "q" else 1.0
+    except ValueError:
+        return 1.0
+
+
+def accepts_json(request: Request) -> None:
+    """Raises `NotAcceptableError` unless the Accept header leaves room for JSON."""
+    accept = request.headers.get("accept", "")
+    if not accept.strip():
+        return
+    for choice in accept.split(","):
+        media, _, parameters = choice.partition(";")
+        if media.strip().lower() in {"*/*", "application/*", "application/json"} and _quality(parameters) > 0:
+            return
+    raise NotAcceptableError(f"This path answers in application/json, and the Accept header has only {accept!r}.")
+
+
+def milliseconds_since_start(request: Request) -> float:
+    return (time.perf_counter() - cast("float", request.state.began)) * 1e3
+
+
+async def pictures(
+    request: Request, settings: Annotated[Settings, Depends(settings)]
+) -> "list[bytes | BodyTooLargeError]":
+    """The files of a multipart form, else the whole body as one picture; one that is too large is the error instead."""
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+                return await _files(request, settings)
+            return [await _body(request, settings)]
+    except TimeoutError:
+        raise BodyTimeoutError(f"The body was not complete after {settings.body_timeout_s} s.") from None
+
+
+async def _body(request: Request, settings: Settings) -> bytes:
+    """Read as a stream, so that the limit of one picture holds although the limit of a request is higher."""
+    limit = settings.max_picture_bytes
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise _too_large(limit)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    if not body:
+        raise MalformedRequestError("The request has no body: send a picture, raw or as multipart field `file`.")
+    return bytes(body)
+
+
+async def _files(request: Request, settings: Settings) -> "list[bytes | BodyTooLargeError]":
+    limit = settings.max_picture_bytes
+    async with request.form(max_files=settings.max_pictures, max_fields=16) as form:
+        found = form.multi_items()
+        if not found:
+            raise MalformedRequestError("The form has no file: send pictures as multipart field `file`.")
+        if texts := [name for name, value in found if not isinstance(value, UploadFile)]:
+            raise MalformedRequestError(
+                f"The form field {texts[0]!r} is not a file: choices are query parameters, pictures have a file name."
+            )
+        files = [value for _, value in found if isinstance(value, UploadFile)]
+        return [_too_large(limit) if (file.size or 0) > limit else await file.read() for file in files]
+
+
+def _too_large(limit: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"The picture has more than {limit:,} bytes.")
+
+
+ServiceSettings = Annotated[Settings, Depends(settings)]
+Predictor = Annotated[VisionPredictor, Depends(predictor)]
+PreferredLanguage = Annotated[str, Depends(language)]
+Pictures = Annotated["list[bytes | BodyTooLargeError]", Depends(pictures)]

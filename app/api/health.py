@@ -1,0 +1,29 @@
+"""Whether the process lives, whether it can answer, and pages that explain it to people."""
+
+from fastapi import APIRouter
+
+from app import __version__
+from app.api.dependencies import Predictor, ServiceSettings
+from app.api.problems import responses
+from app.api.schemas import Health, Ready
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """The process lives; it may still be loading its model."""
+    return Health(status="ok", version=__version__)
+
+
+@router.get("/readyz", responses=responses())
+async def readyz(predictor: Predictor, settings: ServiceSettings) -> Ready:
+    """The default model is on its device, warm, and answers."""
+    card = predictor.repository.card(settings.default_model)
+    return Ready(
+        status="ready",
+        version=__version__,
+        model=card.name,
+        device=str(predictor.device),
+        forward=predictor.forward_of(card.backbone) or "none",
+    )

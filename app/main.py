@@ -1,0 +1,109 @@
+"""Puts the rings together into an ASGI application."""
+
+import asyncio
+import logging
+import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.routing import APIRouter
+
+from app import __version__
+from app.api import classify, health, models, pages, problems
+from app.api.envelope import Envelope
+from app.memory import keep_big_blocks
+from app.settings import Settings
+from app.vision.image import ImageLimits
+from app.vision.predictor import Predictor, pick_device
+from app.vision.repository import ModelRepository
+
+log = logging.getLogger(__name__)
+
+_DESCRIPTION = """See what an image classifier sees.
+
+The picture is the body, every choice is a query parameter, and every error is a problem of RFC 9457.
+`curl --data-binary @dog.jpg http://127.0.0.1:8000/v1/classify`
+"""
+
+
+class State(TypedDict):
+    """What the routes find in `request.state`."""
+
+    settings: Settings
+    predictor: Predictor
+    ready: asyncio.Event
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service; its default model is loaded in the background once it has started."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        predictor = _predictor(settings)
+        ready = asyncio.Event()
+        loading = asyncio.create_task(_load(predictor, settings.default_model, ready))
+        yield {"settings": settings, "predictor": predictor, "ready": ready}
+        loading.cancel()
+        await asyncio.to_thread(predictor.close)
+
+    app = FastAPI(
+        title="Inkblot",
+        version=__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.add_middleware(Envelope, max_body=settings.max_request_bytes)
+    version_1 = APIRouter(prefix="/v1")
+    version_1.include_router(classify.router)
+    version_1.include_router(models.router)
+    app.include_router(version_1)
+    app.include_router(health.router)
+    pages.install(app)
+    problems.install(app)
+    return app
+
+
+def _predictor(settings: Settings) -> Predictor:
+    device = pick_device(settings.device)
+    repository = ModelRepository([settings.models_dir], weights_dir=settings.weights_dir, device=device)
+    return Predictor(
+        repository,
+        device=device,
+        engine=settings.engine,
+        cache_dir=settings.data_dir / "cache",
+        threads=settings.threads,
+        max_batch=settings.max_batch,
+        max_queue=settings.max_queue,
+        limits=ImageLimits(settings.formats, settings.max_pixels),
+    )
+
+
+async def _load(predictor: Predictor, model: str, ready: asyncio.Event) -> None:
+    try:
+        await predictor.load(model)
+    except Exception:  # /readyz goes on saying no, and the log says why
+        log.exception("The default model %s cannot be loaded.", model)
+        raise
+    ready.set()
+
+
+def serve(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM; requests that were accepted are answered first."""
+    keep_big_blocks()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=settings.log_level == "debug",
+        server_header=False,
+        timeout_graceful_shutdown=30,
+    )

@@ -1,0 +1,115 @@
+"""What can be set from outside: `INKBLOT_*` in the environment, read once, never by an inner ring."""
+
+import difflib
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, cast, get_args
+
+from app.vision.image import FORMATS
+from app.vision.inference import Engine
+
+PREFIX: Final = "INKBLOT_"
+_MIB: Final = 1024 * 1024
+
+
+class SettingsError(ValueError):
+    """A setting that does not exist or cannot have this value; the message is for a person."""
+
+
+def _cores() -> int:
+    """The cores that this process may use: a container's share, where it has one (cgroup v2)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):  # no such file, or "max": no limit
+        return cores
+
+
+def _whole(text: str, lowest: int = 1) -> int:
+    number = int(text)
+    if number < lowest:
+        raise ValueError(f"at least {lowest}")
+    return number
+
+
+def _port(text: str) -> int:
+    number = _whole(text, 0)
+    if number > 65535:
+        raise ValueError("at most 65535")
+    return number
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"one of {', '.join(choices)}")
+        return text
+
+    return read
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().upper() for name in text.split(",") if name.strip())
+    if not names or not set(names) <= set(FORMATS):
+        raise ValueError(f"names out of {', '.join(FORMATS)}, with commas between them")
+    return names
+
+
+def _setting(default: object, read: Callable[[str], object], text: str) -> Any:  # noqa: ANN401 -- as dataclasses.field
+    metadata = {"read": read, "text": text}
+    if callable(default):
+        return field(default_factory=cast("Callable[[], Any]", default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Settings:
+    host: str = _setting("127.0.0.1", str, "address to listen on")
+    port: int = _setting(8000, _port, "port to listen on")
+    data_dir: Path = _setting(Path("var"), Path, "caches and whatever the service writes")
+    models_dir: Path = _setting(
+        Path(__file__).resolve().parent.parent / "models", Path, "the models that ship; default: beside the package"
+    )
+    weights_dir: Path | None = _setting(
+        None, Path, "torchvision checkpoints of further backbones (`.pth`, `.safetensors`)"
+    )
+    default_model: str = _setting("imagenet", str, "the model of a request that names none")
+    device: str = _setting("auto", str, "`auto` (CUDA, else MPS, else CPU) or torch's name of a device")
+    engine: Engine = _setting(
+        "auto", _one_of(*get_args(Engine)), "what answers on a CPU: `auto`, `torch` or `openvino`"
+    )
+    threads: int = _setting(_cores, _whole, "model threads on a CPU; default: its cores")
+    max_batch: int = _setting(16, _whole, "pictures in one forward pass")
+    max_queue: int = _setting(256, _whole, "pictures that may wait; more are answered 503")
+    max_picture_bytes: int = _setting(10 * _MIB, _whole, "size of one uploaded picture")
+    max_request_bytes: int = _setting(64 * _MIB, _whole, "size of one request")
+    body_timeout_s: int = _setting(60, _whole, "seconds in which the body of a request must have arrived")
+    max_pictures: int = _setting(16, _whole, "pictures in one request")
+    max_pixels: int = _setting(25_000_000, _whole, "pixels of a picture, read from its header before decoding")
+    formats: tuple[str, ...] = _setting(
+        ("JPEG", "PNG", "WEBP", "GIF"), _formats, "accepted formats; BMP and TIFF can be added"
+    )
+    log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged")
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Settings":
+        """Raises `SettingsError` for an unknown `INKBLOT_` name (with the nearest one) or a value that cannot be."""
+        known = {PREFIX + one.name.upper(): one for one in fields(cls)}
+        values: dict[str, Any] = {}
+        for name, text in environ.items():
+            if not name.startswith(PREFIX):
+                continue
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+                raise SettingsError(f"There is no setting {name}; did you mean {near[0]}?")
+            if text == "":  # as in `INKBLOT_WEIGHTS_DIR= make serve`, and in compose files: not set
+                continue
+            try:
+                values[known[name].name] = known[name].metadata["read"](text)
+            except ValueError as error:
+                raise SettingsError(f"{name}={text!r} cannot be: {error}.") from None
+        return cls(**values)

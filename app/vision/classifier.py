@@ -1,0 +1,40 @@
+"""A classifier is a backbone, the head learned on it, and the names of its classes."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from app.vision.backbones import Backbone
+    from app.vision.labels import Labels
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What there is to know of a model without loading it."""
+
+    name: str
+    version: int
+    backbone: str
+    num_classes: int
+    description: "Mapping[str, str]" = field(default_factory=dict)
+    """By language."""
+    licence: str | None = None
+    source: str | None = None
+    metrics: "Mapping[str, object]" = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    card: ModelCard
+    backbone: "Backbone"
+    head: nn.Linear
+    labels: "Labels"
+
+    def logits(self, pixels: Tensor) -> Tensor:
+        """`(N, 3, crop, crop)` in [0, 1] to `(N, classes)`; differentiable in the pixels."""
+        logits: Tensor = self.head(self.backbone(pixels))
+        return logits

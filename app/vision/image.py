@@ -1,0 +1,205 @@
+"""The one path from the bytes of an upload to the canvas that a network sees.
+
+Classification, explanations, training and the verification of attacks all come through here; a second
+path would be how "fooled" pictures stop fooling.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+Canvas = NDArray[np.uint8]
+"""8-bit RGB `(H, W, 3)`."""
+
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What can be allowed; anything else (EPS, ICO, PSD …) never reaches its decoder."""
+
+_ORIENTATION: Final = 0x0112
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIGNATURES: Final = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"\x00\x00\x01\x00", "ICO"),
+    (b"%!PS", "EPS"),
+    (b"%PDF", "PDF"),
+    (b"PK\x03\x04", "ZIP archive"),
+    (b"\x1f\x8b", "gzip archive"),
+)
+# Pillow's plugins raise all of these for broken files.
+_BROKEN: Final = (
+    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError,
+    SyntaxError, TypeError, ValueError, struct.error, zlib.error,
+)  # fmt: skip
+_BOMB: Final = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+
+
+class InvalidImageError(ValueError):
+    """A file of an accepted format that cannot be decoded."""
+
+
+class UnsupportedImageError(InvalidImageError):
+    """Not a picture, or of a format that is not accepted here."""
+
+
+class ImageTooLargeError(InvalidImageError):
+    """More pixels than allowed; found out from the header, before anything is decoded."""
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF")
+    max_pixels: int = 25_000_000
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a picture becomes a canvas: shorter side to `resize` (bicubic), then the centre `crop` × `crop`."""
+
+    resize: int = 256
+    crop: int = 224
+
+    def box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of what the network gets to see, in pixels of the picture.
+
+        Resizing this box straight to the canvas asks for no intermediate picture, so that a strip of
+        1×5000 does not become one of 256×1,280,000.
+        """
+        side = min(width, height) * self.crop / self.resize
+        left, top = (width - side) / 2, (height - side) / 2
+        return left, top, left + side, top + side
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded upload: `width` and `height` are the upright file's; `image` (RGB) may hold fewer pixels, see `read`."""
+
+    format: str
+    width: int
+    height: int
+    image: Image.Image
+
+    @classmethod
+    def read(cls, data: bytes, limits: ImageLimits, *, fit: Fit | None = None) -> "Picture":
+        """Decode the first frame: upright by EXIF, deep grey scaled, transparency over white, no colour profile.
+
+        With a `fit`, a JPEG much larger than the canvas is decoded at a half, a quarter or an eighth of its size.
+        Raises `UnsupportedImageError`, `ImageTooLargeError` or `InvalidImageError`.
+        """
+        with _open(data, limits) as image:
+            width, height = image.size
+            name = "JPEG" if image.format == "MPO" else image.format or "unknown"
+            try:
+                if fit is not None:
+                    image.draft(None, _enough_for(fit, width, height))
+                image.load()
+                orientation = _orientation(image)
+                rgb = _rgb(image)
+            except _BROKEN as error:
+                raise InvalidImageError(f"This {name} file cannot be decoded: {error}") from error
+        if orientation in _UPRIGHT:
+            rgb = rgb.transpose(_UPRIGHT[orientation])
+        if orientation >= 5:
+            width, height = height, width
+        return cls(name, width, height, rgb)
+
+    def canvas(self, fit: Fit) -> Canvas:
+        """What a network with this fit sees of the picture, `(crop, crop, 3)`."""
+        return fit_image(self.image, fit)
+
+    def pixels(self) -> Canvas:
+        """The picture as it was read, `(H, W, 3)`."""
+        return np.asarray(self.image)
+
+
+def fit_image(image: Image.Image, fit: Fit) -> Canvas:
+    """Bicubic, antialiased resize of the centre of an RGB image to the canvas."""
+    size = (fit.crop, fit.crop)
+    return np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=fit.box(*image.size)))
+
+
+def _open(data: bytes, limits: ImageLimits) -> Image.Image:
+    found = _signature(data)
+    if found not in limits.formats:
+        accepted = ", ".join(limits.formats)
+        raise UnsupportedImageError(f"This is {found or 'not a picture'}; accepted are {accepted}.")
+    try:
+        image = Image.open(BytesIO(data), formats=(found,))
+    except _BOMB:
+        raise ImageTooLargeError(f"The picture has more than {limits.max_pixels:,} pixels.") from None
+    except UnidentifiedImageError:
+        raise InvalidImageError(f"This begins like a {found} file, but is none.") from None
+    except _BROKEN as error:
+        raise InvalidImageError(f"The header of this {found} file cannot be read: {error}") from error
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        image.close()
+        raise ImageTooLargeError(
+            f"The picture has {width}×{height} pixels; at most {limits.max_pixels:,} are accepted."
+        )
+    return image
+
+
+def _signature(data: bytes) -> str | None:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    if data[4:8] == b"ftyp":
+        return "AVIF" if b"avif" in data[8:32] else "HEIC or a video"
+    start = data[:256].lstrip().lower()
+    if start.startswith((b"<svg", b"<?xml", b"<html", b"<!doctype")):
+        return "SVG or HTML text"
+    return next((name for signature, name in _SIGNATURES if data.startswith(signature)), None)
+
+
+def _enough_for(fit: Fit, width: int, height: int) -> tuple[int, int]:
+    """The size below which a reduced decode must not go: twice the fit's, so that the resize does the filtering."""
+    scale = 2 * fit.resize / min(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except _BROKEN:  # EXIF that cannot be read says nothing about how the picture stands
+        return 1
+    return orientation if isinstance(orientation, int) and orientation in _UPRIGHT else 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image.copy() if image.readonly else image
+    if image.mode.startswith(("I", "F")):
+        return _from_deep_grey(image)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        paper = Image.new("RGB", layer.size, "white")
+        paper.paste(layer, mask=layer.getchannel("A"))
+        return paper
+    return image.convert("RGB")
+
+
+def _from_deep_grey(image: Image.Image) -> Image.Image:
+    """16-bit grey to RGB by 1/257 (Pillow's own conversion clips nearly everything to white)."""
+    deep = np.asarray(image)
+    grey = np.clip(np.rint(deep / 257), 0, 255) if image.mode.startswith("I") else np.clip(deep, 0, 255)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[deep == transparent] = 255
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")

@@ -1,0 +1,192 @@
+"""Keeps the classifiers warm on the device and answers uploads in batches."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.vision.batcher import Batcher
+from app.vision.classifier import Classifier, ModelCard
+from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
+from app.vision.inference import Engine, Forward, quickest_forward
+from app.vision.labels import Label, Labels
+from app.vision.repository import ModelRepository
+
+log = logging.getLogger(__name__)
+
+_WARM_UP = b"\x89PNG\r\n\x1a\n"
+"""Enough of a picture to make Pillow load its decoders; it is refused, as it should be."""
+
+
+@dataclass(frozen=True)
+class Ranked:
+    label: Label
+    score: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Probabilities of all classes, and what became of the upload on the way to them. Times in milliseconds."""
+
+    card: ModelCard
+    labels: Labels
+    probabilities: Tensor
+    sha256: str
+    format: str
+    width: int
+    height: int
+    decode_ms: float
+    queue_ms: float
+    inference_ms: float
+
+    def top(self, number: int, min_score: float = 0.0) -> list[Ranked]:
+        """The `number` likeliest classes (fewer if there are fewer) with at least this probability, best first."""
+        scores, indices = self.probabilities.topk(min(number, len(self.labels)))
+        ranked = zip(indices.tolist(), scores.tolist(), strict=True)
+        return [Ranked(self.labels[index], score) for index, score in ranked if score >= min_score]
+
+
+@dataclass(frozen=True)
+class _Upload:
+    data: bytes
+    classifier: Classifier
+    submitted: float
+
+
+@dataclass(frozen=True)
+class _Read:
+    canvas: Canvas
+    prediction: Prediction
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU; anything else is torch's name of a device."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class Predictor:
+    """One queue for all models; a batch may mix them, and classifiers of one backbone share its forward pass."""
+
+    def __init__(
+        self,
+        repository: ModelRepository,
+        *,
+        device: torch.device,
+        engine: Engine = "auto",
+        cache_dir: Path,
+        threads: int,
+        max_batch: int = 16,
+        max_queue: int = 256,
+        limits: ImageLimits | None = None,
+    ) -> None:
+        self.repository, self.device, self.limits = repository, device, limits or ImageLimits()
+        self._engine, self._cache_dir = engine, cache_dir
+        self._threads = threads if device.type == "cpu" else 1
+        self._forwards: dict[str, Forward] = {}
+        self._preparing = asyncio.Lock()
+        self._batcher = Batcher(
+            self._run,
+            threads=self._threads,
+            max_batch=max_batch,
+            max_queue=max_queue,
+            on_thread=lambda: torch.set_num_threads(1),  # the threads share the cores; more would fight for them
+        )
+
+    async def classify(self, model: str, data: bytes) -> Prediction:
+        """Raises what `ModelRepository.load` raises, `InvalidImageError` or `QueueFullError`."""
+        classifier = await self.load(model)
+        return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
+
+    async def load(self, model: str) -> Classifier:
+        """The classifier, its forward path chosen and warm; quick when it has been used before."""
+        classifier = self.repository.loaded(model)
+        if classifier is None:
+            classifier = await asyncio.to_thread(self.repository.load, model)
+        if classifier.backbone.card.name not in self._forwards:
+            async with self._preparing:
+                await asyncio.to_thread(self._prepare, classifier)
+        return classifier
+
+    def forward_of(self, backbone: str) -> str | None:
+        """The name of the implementation that answers for a backbone, once it was loaded."""
+        forward = self._forwards.get(backbone)
+        return forward.name if forward else None
+
+    def close(self) -> None:
+        self._batcher.close()
+
+    def _prepare(self, classifier: Classifier) -> None:
+        name = classifier.backbone.card.name
+        if name in self._forwards:
+            return
+        began = time.perf_counter()
+        torch.set_num_threads(1)
+        forward = quickest_forward(
+            classifier.backbone,
+            classifier.head,
+            device=self.device,
+            engine=self._engine,
+            cache_dir=self._cache_dir,
+            threads=self._threads,
+        )
+        log.info("%s is answered by %s, ready after %.1f s.", name, forward.name, time.perf_counter() - began)
+        self._forwards[name] = forward
+        self._run([_Upload(_WARM_UP, classifier, began)])  # Pillow, too, has something to load
+
+    def _run(self, uploads: Sequence[_Upload]) -> Sequence[Prediction | Exception]:
+        began = time.perf_counter()
+        answers: dict[int, Prediction | Exception] = {}
+        groups: dict[Classifier, list[tuple[int, _Read]]] = defaultdict(list)
+        for index, upload in enumerate(uploads):
+            try:
+                read = self._read(upload, began)
+            except InvalidImageError as error:
+                answers[index] = error
+            else:
+                groups[upload.classifier].append((index, read))
+        for classifier, group in groups.items():
+            asked = time.perf_counter()
+            probabilities = self._infer(classifier, [read.canvas for _, read in group])
+            inference_ms = (time.perf_counter() - asked) * 1e3
+            for (index, read), row in zip(group, probabilities, strict=True):
+                answers[index] = replace(read.prediction, probabilities=row, inference_ms=inference_ms)
+        return [answers[index] for index in range(len(uploads))]
+
+    def _read(self, upload: _Upload, began: float) -> _Read:
+        asked = time.perf_counter()
+        fit = upload.classifier.backbone.fit
+        picture = Picture.read(upload.data, self.limits, fit=fit)
+        canvas = picture.canvas(fit)
+        return _Read(
+            canvas,
+            Prediction(
+                card=upload.classifier.card,
+                labels=upload.classifier.labels,
+                probabilities=torch.empty(0),
+                sha256=sha256(upload.data).hexdigest(),
+                format=picture.format,
+                width=picture.width,
+                height=picture.height,
+                decode_ms=(time.perf_counter() - asked) * 1e3,
+                queue_ms=(began - upload.submitted) * 1e3,
+                inference_ms=0.0,
+            ),
+        )
+
+    def _infer(self, classifier: Classifier, canvases: Sequence[Canvas]) -> Tensor:
+        features = self._forwards[classifier.backbone.card.name](np.stack(canvases))
+        with torch.inference_mode():
+            probabilities: Tensor = classifier.head(features).softmax(1).cpu()
+        return probabilities

@@ -1,0 +1,94 @@
+from collections.abc import Iterator
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.api.problems import KINDS, Problem
+from app.main import create_app
+from app.settings import Settings
+from app.vision.batcher import QueueFullError
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "slug"),
+    [
+        ("GET", "/v1/nothing", 404, "not-found"),
+        ("GET", "/nothing", 404, "not-found"),
+        ("GET", "/docs/nothing.js", 404, "not-found"),
+        ("GET", "/problems/nothing", 404, "not-found"),
+        ("GET", "/v1/classify", 405, "method-not-allowed"),
+        ("PUT", "/healthz", 405, "method-not-allowed"),
+    ],
+)
+def test_a_path_or_method_that_is_not_there_is_a_problem(
+    client: TestClient, method: str, path: str, status: int, slug: str
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == f"/problems/{slug}"
+    if status == 405:
+        assert answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("slug", KINDS)
+def test_every_type_of_problem_is_a_page_for_people(client: TestClient, slug: str) -> None:
+    page = client.get(f"/problems/{slug}")
+    assert page.status_code == 200
+    assert KINDS[slug].title in page.text
+    assert str(int(KINDS[slug].status)) in page.text
+
+
+def test_a_bug_is_logged_under_the_request_id_and_nothing_internal_leaks(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(settings)
+
+    @app.get("/bug")
+    def bug() -> None:
+        raise RuntimeError("the password is swordfish")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        answer = client.get("/bug", headers={"X-Request-Id": "my-id"})
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "/problems/internal"
+    assert answer.json()["request_id"] == answer.headers["X-Request-Id"] == "my-id"
+    assert "swordfish" not in answer.text
+    assert "swordfish" in caplog.text
+
+
+def test_a_request_id_that_is_not_sane_is_replaced(client: TestClient) -> None:
+    assert client.get("/healthz", headers={"X-Request-Id": "a b\t<script>"}).headers["X-Request-Id"].isalnum()
+
+
+def test_an_overloaded_service_says_when_to_come_again() -> None:
+    problem = Problem.of(QueueFullError(7))
+    assert problem.status == 503
+    assert problem.headers["Retry-After"] == "7"
+
+
+def test_a_body_that_tells_its_length_is_refused_before_it_is_read(client: TestClient) -> None:
+    read = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(100):
+            read += 1
+            yield b"x" * 1_000_000
+
+    answer = client.post("/v1/classify", content=endless(), headers={"Content-Length": "100000000"})
+    assert answer.status_code == 413
+    assert answer.json()["type"] == "/problems/body-too-large"
+
+
+def test_a_body_that_does_not_tell_its_length_is_refused_when_it_is_too_long(client: TestClient) -> None:
+    answer = client.post("/v1/classify", content=(b"x" * 1_000_000 for _ in range(11)))
+    assert answer.status_code == 413
+    assert "10,485,760" in answer.json()["detail"]
+
+
+def test_one_file_of_a_form_that_is_too_large_fails_alone(client: TestClient, dog: bytes) -> None:
+    files = [("file", ("big", b"x" * 11_000_000)), ("file", ("dog", dog))]
+    data = client.post("/v1/classify", files=files).json()["data"]
+    assert data[0]["type"] == "/problems/body-too-large"
+    assert data[1]["predictions"][0]["label"] == "basenji"

@@ -1,0 +1,57 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from app.main import create_app
+from app.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "app" / "web" / "samples"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Photos and weights for development; they lie beside the checkout, if at all."""
+    for folder in ROOT.parents:
+        if (folder / "shared" / "data").is_dir():
+            return folder / "shared" / "data"
+    pytest.skip("needs the development photos in ../shared/data")
+
+
+@pytest.fixture(scope="session")
+def dog() -> bytes:
+    return (SAMPLES / "basenji.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def cat() -> bytes:
+    return (SAMPLES / "cat.jpg").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(data_dir=tmp_path_factory.mktemp("var"), engine="torch")
+
+
+@pytest.fixture(scope="session")
+def client(settings: Settings) -> Iterator[TestClient]:
+    """The real application with its bundled model, ready."""
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        wait_until_ready(client)
+        yield client
+
+
+def wait_until_ready(client: TestClient) -> None:
+    for _ in range(600):
+        if client.get("/readyz").status_code == 200:
+            return
+        client.portal.call(_let_the_loop_run)  # type: ignore[union-attr]
+    raise AssertionError("The service did not become ready.")
+
+
+async def _let_the_loop_run() -> None:
+    import asyncio
+
+    await asyncio.sleep(0.05)

@@ -1,0 +1,180 @@
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.vision.image import (
+    FORMATS,
+    Fit,
+    ImageLimits,
+    ImageTooLargeError,
+    InvalidImageError,
+    Picture,
+    UnsupportedImageError,
+)
+
+LIMITS = ImageLimits()
+FIT = Fit()
+
+
+def saved(image: Image.Image, format: str = "PNG", **choices: object) -> bytes:  # noqa: A002
+    buffer = io.BytesIO()
+    image.save(buffer, format, **choices)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def photo(cat_photo: Image.Image) -> Image.Image:
+    return cat_photo
+
+
+@pytest.fixture(scope="module")
+def cat_photo() -> Image.Image:
+    from tests.conftest import SAMPLES
+
+    with Image.open(SAMPLES / "cat.jpg") as image:
+        return image.resize((640, 360))
+
+
+def distance(first: bytes, second: bytes) -> float:
+    """Mean difference of two uploads' canvases, in grey levels."""
+    canvases = [Picture.read(data, LIMITS, fit=FIT).canvas(FIT).astype(float) for data in (first, second)]
+    return float(np.abs(canvases[0] - canvases[1]).mean())
+
+
+def test_the_canvas_is_the_middle_of_the_picture() -> None:
+    image = Image.new("RGB", (512, 256), "red")
+    image.paste("blue", (256 - 110, 0, 256 + 110, 256))
+    canvas = Picture.read(saved(image), LIMITS).canvas(FIT)
+    assert canvas.shape == (224, 224, 3)
+    assert (canvas[:, 4:-4] == (0, 0, 255)).all()
+    assert (canvas[:, [0, -1], 0] > 128).all()  # a strip of red is left at both sides
+
+
+def test_fitting_equals_resizing_and_then_cropping(photo: Image.Image) -> None:
+    resized = photo.resize((455, 256), Image.Resampling.BICUBIC, box=(0, 0, 640, 360))
+    left = (455 - 224) // 2
+    cropped = np.asarray(resized.crop((left, 16, left + 224, 240))).astype(float)
+    fitted = Picture.read(saved(photo), LIMITS).canvas(FIT).astype(float)
+    assert np.abs(cropped - fitted).mean() < 4  # whole pixels there, a third of a pixel beside them here
+    assert np.corrcoef(cropped.ravel(), fitted.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(photo: Image.Image, orientation: int) -> None:
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition that lays an upright photo down
+    stored = photo.transpose(Image.Transpose(undo[orientation])) if orientation > 1 else photo
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Picture.read(saved(stored, exif=exif), LIMITS)
+    assert (picture.width, picture.height) == photo.size
+    assert np.array_equal(picture.pixels(), np.asarray(photo))
+
+
+def test_deep_grey_is_scaled_and_not_clipped(photo: Image.Image) -> None:
+    grey = photo.convert("L")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert distance(saved(deep), saved(grey)) == 0
+
+
+def test_transparency_lies_over_white() -> None:
+    clear = Image.new("RGBA", (300, 300), (10, 20, 30, 0))
+    assert (Picture.read(saved(clear), LIMITS).canvas(FIT) == 255).all()
+    half = Image.new("LA", (300, 300), (0, 128))
+    assert (np.abs(Picture.read(saved(half), LIMITS).canvas(FIT).astype(int) - 127) <= 1).all()
+
+
+def test_a_transparent_grey_level_of_a_deep_png_is_white(photo: Image.Image) -> None:
+    deep = Image.fromarray(np.full((8, 8), 1000, np.uint16))
+    assert (Picture.read(saved(deep, transparency=1000), LIMITS).pixels() == 255).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "RGBA"])
+def test_every_mode_becomes_rgb(photo: Image.Image, mode: str) -> None:
+    name = "JPEG" if mode == "CMYK" else "PNG"
+    limit = 80 if mode == "1" else 25
+    reference = photo.convert("L").convert("RGB") if mode in "L1" else photo
+    assert distance(saved(photo.convert(mode), name), saved(reference)) < limit
+
+
+def test_a_big_jpeg_is_decoded_reduced_and_looks_the_same(photo: Image.Image) -> None:
+    big = photo.resize((4000, 3000), Image.Resampling.LANCZOS)
+    data = saved(big, "JPEG", quality=95)
+    reduced = Picture.read(data, LIMITS, fit=FIT)
+    assert (reduced.width, reduced.height) == (4000, 3000)
+    assert reduced.image.size == (1000, 750)
+    whole = Picture.read(data, LIMITS)
+    assert whole.image.size == (4000, 3000)
+    assert np.abs(reduced.canvas(FIT).astype(float) - whole.canvas(FIT)).mean() < 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (2, 2)])
+def test_extreme_shapes_cost_no_more_than_a_canvas(size: tuple[int, int]) -> None:
+    assert (Picture.read(saved(Image.new("RGB", size, "red")), LIMITS).canvas(FIT) == (255, 0, 0)).all()
+
+
+def test_a_moving_picture_is_its_first_frame() -> None:
+    frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue")]
+    for name in ("GIF", "WEBP", "PNG"):
+        data = saved(
+            frames[0], name, save_all=True, append_images=frames[1:], **({"lossless": True} if name == "WEBP" else {})
+        )
+        assert (Picture.read(data, LIMITS).canvas(FIT) == (255, 0, 0)).all()
+
+
+def test_the_format_is_found_from_the_bytes_and_only_allowed_ones_are_decoded(photo: Image.Image) -> None:
+    bitmap = saved(photo, "BMP")
+    with pytest.raises(UnsupportedImageError, match="This is BMP; accepted are JPEG, PNG, WEBP, GIF"):
+        Picture.read(bitmap, LIMITS)
+    assert Picture.read(bitmap, ImageLimits(FORMATS)).format == "BMP"
+    with pytest.raises(UnsupportedImageError, match="This is PNG"):
+        Picture.read(saved(photo), ImageLimits(("JPEG",)))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg xmlns='x'/>", b"PK\x03\x04", b"\0\0\0\x18ftypheic"]
+)
+def test_what_is_no_picture_is_named(data: bytes) -> None:
+    with pytest.raises(UnsupportedImageError):
+        Picture.read(data, LIMITS)
+
+
+def test_a_cut_off_file_is_invalid(photo: Image.Image) -> None:
+    for name in ("PNG", "JPEG", "WEBP"):
+        data = saved(photo, name)
+        with pytest.raises(InvalidImageError):
+            Picture.read(data[: len(data) // 2], LIMITS)
+
+
+def test_the_size_is_read_from_the_header_before_anything_is_decoded() -> None:
+    bomb = saved(Image.new("1", (6_000, 6_000)))
+    assert len(bomb) < 10_000
+    with pytest.raises(ImageTooLargeError, match="6000×6000"):
+        Picture.read(bomb, LIMITS)
+    with pytest.raises(ImageTooLargeError, match="more than 25,000,000"):  # here Pillow refuses by itself
+        Picture.read(saved(Image.new("1", (12_000, 12_000))), LIMITS)
+
+
+@pytest.mark.parametrize("formats", [LIMITS.formats, FORMATS])
+def test_the_hostile_corpus_is_answered_as_its_manifest_says(shared_data: Path, formats: tuple[str, ...]) -> None:
+    manifest = json.loads((shared_data / "nasty/manifest.json").read_text(encoding="utf-8"))
+    wrong = {}
+    for name, entry in manifest.items():
+        try:
+            picture = Picture.read((shared_data / "nasty" / name).read_bytes(), ImageLimits(formats), fit=FIT)
+            assert picture.canvas(FIT).shape == (224, 224, 3)
+            answer = "ok"
+        except UnsupportedImageError:
+            answer = "415"
+        except InvalidImageError:
+            answer = "4xx"
+        allowed = {"ok": {"ok"}, "4xx": {"4xx", "415"}, "ok_or_415": {"ok", "415"}}.get(
+            entry["expect"], {"ok", "4xx", "415"}
+        )
+        if answer not in allowed:
+            wrong[name] = (entry["expect"], answer)
+    assert len(manifest) == 97
+    assert wrong == {}

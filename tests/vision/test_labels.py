@@ -1,0 +1,72 @@
+import json
+
+import pytest
+
+from app.vision.labels import Label, Labels, UnknownLabelError, fold
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def animals() -> Labels:
+    return Labels(
+        [
+            Label(0, "tabby", {"en": "tabby cat", "tr": "tekir kedi"}),
+            Label(1, "dog", {"en": "dog", "tr": "köpek"}),
+            Label(2, "catfish", {"en": "catfish", "tr": "yayın balığı"}),
+            Label(3, "Persian cat", {"en": "Persian cat", "tr": "İran kedisi"}),
+        ]
+    )
+
+
+@pytest.mark.parametrize("name", ["tabby", "TABBY", "0", "tekir kedi", "TEKİR KEDİ", "tabby cat"])
+def test_a_class_is_found_by_key_index_and_name_in_any_language(animals: Labels, name: str) -> None:
+    assert animals.find(name).index == 0
+
+
+@pytest.mark.parametrize("name", ["4", "-1", "²", ""])
+def test_what_is_no_class_is_refused(animals: Labels, name: str) -> None:
+    with pytest.raises(UnknownLabelError):
+        animals.find(name)
+
+
+def test_a_misspelt_label_suggests_the_nearest(animals: Labels) -> None:
+    with pytest.raises(UnknownLabelError) as refused:
+        animals.find("taby")
+    assert refused.value.suggestions[0] == "tabby"
+
+
+def test_search_puts_whole_words_before_parts(animals: Labels) -> None:
+    assert [label.label for label in animals.search("cat", "en")] == ["tabby", "Persian cat", "catfish"]
+
+
+@pytest.mark.parametrize("query", ["kedi", "KEDİ", "KEDI", "kedı"])
+def test_search_does_not_mind_which_turkish_i_was_typed(animals: Labels, query: str) -> None:
+    assert [label.index for label in animals.search(query, "tr")] == [0, 3]
+
+
+def test_search_does_not_mind_missing_accents(animals: Labels) -> None:
+    assert [label.label for label in animals.search("kopek", "en")] == ["dog"]
+
+
+def test_a_language_without_a_name_falls_back_to_english(animals: Labels) -> None:
+    assert Label(0, "x").display_in("tr") == "x"
+    assert Label(0, "x", {"en": "an x"}).display_in("tr") == "an x"
+
+
+@pytest.mark.parametrize(
+    "records", [[{"label": "a"}, {"label": "a"}], [{"label": 1}], [{"label": "a", "display": "b"}]]
+)
+def test_records_that_are_no_labels_are_refused(records: list[dict[str, object]]) -> None:
+    with pytest.raises(ValueError, match=r"label|Label"):
+        Labels.from_records(records)
+
+
+def test_the_names_of_imagenet_are_complete_and_distinct_in_both_languages() -> None:
+    labels = Labels.from_records(json.loads((ROOT / "models/imagenet/labels.json").read_text(encoding="utf-8")))
+    assert len(labels) == 1000
+    for language in ("en", "tr"):
+        names = [label.display[language] for label in labels]
+        assert all(name.strip() == name and name for name in names)
+        assert len({fold(name) for name in names}) == 1000
+    assert labels.find("tekir kedi").index == 281
+    assert labels.find("zebra").index == 340
