@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import os
+import socket
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
+import torch
 import uvicorn
 from fastapi import FastAPI
 from fastapi.routing import APIRouter
@@ -18,7 +21,7 @@ from app.memory import keep_big_blocks
 from app.settings import Settings
 from app.vision.image import ImageLimits
 from app.vision.predictor import Predictor, pick_device
-from app.vision.repository import ModelRepository
+from app.vision.repository import BrokenModelError, ModelRepository, UnknownModelError
 
 log = logging.getLogger(__name__)
 
@@ -93,8 +96,13 @@ async def _load(predictor: Predictor, model: str, ready: asyncio.Event) -> None:
     ready.set()
 
 
+class CannotServeError(RuntimeError):
+    """The service cannot start with these settings; the message is for a person."""
+
+
 def serve(settings: Settings) -> None:
-    """Run until SIGINT or SIGTERM; requests that were accepted are answered first."""
+    """Run until SIGINT or SIGTERM; requests that were accepted are answered first. Raises `CannotServeError`."""
+    _check(settings)
     keep_big_blocks()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log
@@ -107,3 +115,23 @@ def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=30,
     )
+
+
+def _check(settings: Settings) -> None:
+    """What would only show later, or as a traceback: a device, model or port that is not there."""
+    try:
+        device = pick_device(settings.device)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CannotServeError(f"INKBLOT_DEVICE={settings.device}: {str(error).splitlines()[0]}") from error
+    repository = ModelRepository([settings.models_dir], weights_dir=settings.weights_dir, device=device)
+    try:
+        repository.card(settings.default_model)
+    except (UnknownModelError, BrokenModelError) as error:
+        raise CannotServeError(f"{error} The default model must be one of those in {settings.models_dir}.") from error
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            pass
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise CannotServeError(f"{where} cannot be listened on: {os.strerror(error.errno or 0)}.") from error

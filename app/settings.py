@@ -12,6 +12,8 @@ from app.vision.image import FORMATS
 from app.vision.inference import Engine
 
 PREFIX: Final = "INKBLOT_"
+_OF_OTHERS: Final = {"INKBLOT_URL"}
+"""Read by the command line, to find a service; no setting of the service itself."""
 _MIB: Final = 1024 * 1024
 
 
@@ -102,6 +104,8 @@ class Settings:
         values: dict[str, Any] = {}
         for name, text in environ.items():
             if not name.startswith(PREFIX):
+                continue
+            if name in _OF_OTHERS:
                 continue
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0)

@@ -98,7 +98,7 @@ class Picture:
 
     @classmethod
     def read(cls, data: bytes, limits: ImageLimits, *, fit: Fit | None = None) -> "Picture":
-        """Decode the first frame: upright by EXIF, deep grey scaled, transparency over white, no colour profile.
+        """Decode the first frame: upright by EXIF, deep grey scaled, transparency over white.
 
         With a `fit`, a JPEG much larger than the canvas is decoded at a half, a quarter or an eighth of its size.
         Raises `UnsupportedImageError`, `ImageTooLargeError` or `InvalidImageError`.

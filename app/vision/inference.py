@@ -6,6 +6,7 @@ So each candidate is checked for parity and timed on this machine, once, at star
 
 import logging
 import shutil
+import sys
 import tempfile
 import time
 import warnings
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from app.vision.backbones import Backbone
 
 log = logging.getLogger(__name__)
@@ -73,9 +76,7 @@ class OpenVinoForward:
     name = "openvino cpu float32"
 
     def __init__(self, backbone: "Backbone", cache_dir: Path, *, threads: int) -> None:
-        import openvino
-
-        core = openvino.Core()
+        core = _openvino().Core()
         converted = _converted(backbone, cache_dir)
         options = {
             # Without the hint OpenVINO takes bfloat16 wherever the processor has it: other answers than PyTorch's.
@@ -180,9 +181,7 @@ def _converted(backbone: "Backbone", cache_dir: Path) -> Path:
 
 
 def _convert(backbone: "Backbone", path: Path) -> None:
-    import openvino
-    from openvino.preprocess import PrePostProcessor
-
+    openvino = _openvino()
     size = backbone.fit.crop
     with torch.no_grad(), warnings.catch_warnings():
         # OpenVINO traces with torch.jit, whose deprecation is its makers' affair; torch.export takes twice the time.
@@ -190,17 +189,23 @@ def _convert(backbone: "Backbone", path: Path) -> None:
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # sizes are constants here, and are meant to be
         model = openvino.convert_model(backbone, example_input=torch.rand(1, 3, size, size))
     model.reshape([-1, 3, size, size])
-    steps = PrePostProcessor(model)
+    steps = openvino.preprocess.PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     steps.input().preprocess().convert_element_type(openvino.Type.f32).scale(255.0)
     openvino.save_model(steps.build(), path, compress_to_fp16=False)
 
 
-def _fingerprint(backbone: "Backbone") -> str:
+def _openvino() -> Any:  # noqa: ANN401 -- a module without types
+    """OpenVINO without the usage reports that its package would send to its makers."""
+    sys.modules.setdefault("openvino_telemetry", cast("ModuleType", None))  # as if it were not installed
     import openvino
 
-    digest = sha256(f"{openvino.__version__} {torch.__version__} {backbone.fit}".encode())
+    return openvino
+
+
+def _fingerprint(backbone: "Backbone") -> str:
+    digest = sha256(f"{_openvino().__version__} {torch.__version__} {backbone.fit}".encode())
     for name, values in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(values.contiguous().numpy().tobytes())
