@@ -120,6 +120,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
 async def _speed(settings: Settings, repository: ModelRepository) -> Finding:
     predictor = Predictor(
         repository,
+        default_model=settings.default_model,
         device=pick_device(settings.device),
         engine=settings.engine,
         cache_dir=settings.data_dir / "cache",
@@ -128,11 +129,11 @@ async def _speed(settings: Settings, repository: ModelRepository) -> Finding:
     picture = BytesIO()
     Image.effect_mandelbrot((500, 375), (-2, -1.2, 1, 1.2), 64).save(picture, "JPEG")
     try:
-        classifier = await predictor.load(settings.default_model)
+        classifier = await predictor.load()
         times = []
         for _ in range(9):
             began = time.perf_counter()
-            await predictor.classify(settings.default_model, picture.getvalue())
+            await predictor.classify(classifier, picture.getvalue())
             times.append((time.perf_counter() - began) * 1e3)
     except (LookupError, RuntimeError, ValueError, OSError) as error:
         return Finding(Verdict.FAIL, "default model", f"{settings.default_model} does not answer: {error}")

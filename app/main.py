@@ -12,7 +12,6 @@ from typing import TypedDict
 import torch
 import uvicorn
 from fastapi import FastAPI
-from fastapi.routing import APIRouter
 
 from app import __version__
 from app.api import classify, health, models, pages, problems
@@ -47,7 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         predictor = _predictor(settings)
         ready = asyncio.Event()
-        loading = asyncio.create_task(_load(predictor, settings.default_model, ready))
+        loading = asyncio.create_task(_load(predictor, ready))
         yield {"settings": settings, "predictor": predictor, "ready": ready}
         loading.cancel()
         await asyncio.to_thread(predictor.close)
@@ -62,10 +61,8 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.add_middleware(Envelope, max_body=settings.max_request_bytes)
-    version_1 = APIRouter(prefix="/v1")
-    version_1.include_router(classify.router)
-    version_1.include_router(models.router)
-    app.include_router(version_1)
+    app.include_router(classify.router, prefix="/v1")
+    app.include_router(models.router, prefix="/v1")
     app.include_router(health.router)
     pages.install(app)
     problems.install(app)
@@ -77,6 +74,7 @@ def _predictor(settings: Settings) -> Predictor:
     repository = ModelRepository([settings.models_dir], weights_dir=settings.weights_dir, device=device)
     return Predictor(
         repository,
+        default_model=settings.default_model,
         device=device,
         engine=settings.engine,
         cache_dir=settings.data_dir / "cache",
@@ -87,11 +85,11 @@ def _predictor(settings: Settings) -> Predictor:
     )
 
 
-async def _load(predictor: Predictor, model: str, ready: asyncio.Event) -> None:
+async def _load(predictor: Predictor, ready: asyncio.Event) -> None:
     try:
-        await predictor.load(model)
+        await predictor.load()
     except Exception:  # /readyz goes on saying no, and the log says why
-        log.exception("The default model %s cannot be loaded.", model)
+        log.exception("The default model %s cannot be loaded.", predictor.default_model)
         raise
     ready.set()
 

@@ -5,14 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.dependencies import (
-    Pictures,
-    Predictor,
-    PreferredLanguage,
-    ServiceSettings,
-    accepts_json,
-    milliseconds_since_start,
-)
+from app.api.dependencies import Pictures, Predictor, accepts_json, milliseconds_since_start, preferred_language
 from app.api.problems import Problem, responses
 from app.api.schemas import ClassifyChoices, Prediction, PredictionList, Timing
 from app.api.schemas import Problem as ProblemOut
@@ -63,25 +56,21 @@ async def classify(
     request: Request,
     response: Response,
     predictor: Predictor,
-    settings: ServiceSettings,
     choices: Annotated[ClassifyChoices, Query()],
-    preferred: PreferredLanguage,
     pictures: Pictures,
 ) -> Prediction | PredictionList:
     """Say what is in a picture, or in each of up to 16.
 
     One picture gets a prediction; several get a list with, for each, a prediction or a problem of its own.
     """
-    model = choices.model or settings.default_model
-    await predictor.load(model)
+    classifier = await predictor.load(choices.model)
+    language = choices.lang or preferred_language(request)
 
     async def predict(data: bytes | Exception) -> Prediction:
         if isinstance(data, Exception):
             raise data
-        found = await predictor.classify(model, data)
-        return Prediction.of(
-            found, choices, language=choices.lang or preferred, total_ms=milliseconds_since_start(request)
-        )
+        found = await predictor.classify(classifier, data)
+        return Prediction.of(found, choices, language=language, total_ms=milliseconds_since_start(request))
 
     response.headers["Vary"] = "Accept, Accept-Language"
     if len(pictures) == 1:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from app import __version__
-from app.api.dependencies import Predictor, ServiceSettings
+from app.api.dependencies import Predictor
 from app.api.problems import responses
 from app.api.schemas import Health, Ready
 
@@ -17,9 +17,9 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses=responses())
-async def readyz(predictor: Predictor, settings: ServiceSettings) -> Ready:
+async def readyz(predictor: Predictor) -> Ready:
     """The default model is on its device, warm, and answers."""
-    card = predictor.repository.card(settings.default_model)
+    card = predictor.repository.card(predictor.default_model)
     return Ready(
         status="ready",
         version=__version__,

@@ -3,9 +3,9 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.dependencies import Predictor, PreferredLanguage, ServiceSettings, accepts_json
+from app.api.dependencies import Predictor, ServiceSettings, accepts_json, preferred_language
 from app.api.problems import responses
 from app.api.schemas import (
     BackboneList,
@@ -27,48 +27,46 @@ router = APIRouter(tags=["models"], dependencies=[Depends(accepts_json)], respon
 
 @router.get("/models")
 async def list_models(
+    request: Request,
     response: Response,
     predictor: Predictor,
-    settings: ServiceSettings,
-    preferred: PreferredLanguage,
     choice: Annotated[LanguageChoice, Query()],
 ) -> ModelList:
     """All models that can be asked."""
     response.headers["Vary"] = "Accept, Accept-Language"
     cards = await asyncio.to_thread(predictor.repository.cards)
-    language = choice.lang or preferred
+    language = choice.lang or preferred_language(request)
     return ModelList(
-        data=[ModelOut.of(card, language, is_default=card.name == settings.default_model) for card in cards]
+        data=[ModelOut.of(card, language, is_default=card.name == predictor.default_model) for card in cards]
     )
 
 
 @router.get("/models/{name}", responses=responses("unknown-model"))
 async def get_model(
     name: str,
+    request: Request,
     response: Response,
     predictor: Predictor,
-    settings: ServiceSettings,
-    preferred: PreferredLanguage,
     choice: Annotated[LanguageChoice, Query()],
 ) -> ModelOut:
     """The card of a model."""
     response.headers["Vary"] = "Accept, Accept-Language"
     card = await asyncio.to_thread(predictor.repository.card, name)
-    return ModelOut.of(card, choice.lang or preferred, is_default=name == settings.default_model)
+    return ModelOut.of(card, choice.lang or preferred_language(request), is_default=name == predictor.default_model)
 
 
 @router.get("/models/{name}/labels", responses=responses("unknown-model"))
 async def list_labels(
     name: str,
+    request: Request,
     response: Response,
     predictor: Predictor,
-    preferred: PreferredLanguage,
     choices: Annotated[LabelChoices, Query()],
 ) -> LabelList:
     """The classes of a model; with `q` those whose label or display name contains it, in any language."""
     response.headers["Vary"] = "Accept, Accept-Language"
     labels = await asyncio.to_thread(predictor.repository.labels, name)
-    language = choices.lang or preferred
+    language = choices.lang or preferred_language(request)
     found = labels.search(choices.q, language) if choices.q else labels
     return LabelList(data=[LabelOut.of(label, language) for label in found])
 

@@ -49,7 +49,7 @@ class Batcher(Generic[Item, Result]):
         on_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self._run, self._on_thread = run, on_thread
-        self._max_batch, self._max_queue = max_batch, max_queue
+        self.max_batch, self._max_queue = max_batch, max_queue
         self._waiting: deque[Waiting[Item, Result]] = deque()
         self._changed = threading.Condition()
         self._idle = 0
@@ -106,7 +106,7 @@ class Batcher(Generic[Item, Result]):
             self._changed.wait_for(lambda: self._waiting or self._closed)
             share = math.ceil(len(self._waiting) / self._idle)
             self._idle -= 1
-            return [self._waiting.popleft() for _ in range(min(share, self._max_batch, len(self._waiting)))]
+            return [self._waiting.popleft() for _ in range(min(share, self.max_batch, len(self._waiting)))]
 
 
 def _settle(results: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]") -> None:

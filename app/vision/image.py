@@ -89,7 +89,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded upload: `width` and `height` are the upright file's; `image` (RGB) may hold fewer pixels, see `read`."""
+    """A decoded upload: the upright file's size, and an RGB `image` that may hold fewer pixels (see `read`)."""
 
     format: str
     width: int

@@ -83,6 +83,7 @@ class Predictor:
         self,
         repository: ModelRepository,
         *,
+        default_model: str,
         device: torch.device,
         engine: Engine = "auto",
         cache_dir: Path,
@@ -92,10 +93,12 @@ class Predictor:
         limits: ImageLimits | None = None,
     ) -> None:
         self.repository, self.device, self.limits = repository, device, limits or ImageLimits()
+        self.default_model = default_model
         self._engine, self._cache_dir = engine, cache_dir
         self._threads = threads if device.type == "cpu" else 1
         self._forwards: dict[str, Forward] = {}
         self._preparing = asyncio.Lock()
+        self._max_batch = max_batch
         self._batcher = Batcher(
             self._run,
             threads=self._threads,
@@ -104,13 +107,16 @@ class Predictor:
             on_thread=lambda: torch.set_num_threads(1),  # the threads share the cores; more would fight for them
         )
 
-    async def classify(self, model: str, data: bytes) -> Prediction:
-        """Raises what `ModelRepository.load` raises, `InvalidImageError` or `QueueFullError`."""
-        classifier = await self.load(model)
+    async def classify(self, classifier: Classifier, data: bytes) -> Prediction:
+        """By a classifier from `load`. Raises `InvalidImageError`, or `QueueFullError` at once."""
         return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
 
-    async def load(self, model: str) -> Classifier:
-        """The classifier, its forward path chosen and warm; quick when it has been used before."""
+    async def load(self, name: str | None = None) -> Classifier:
+        """The classifier (the default one without a name), its forward path chosen and warm; quick if used before.
+
+        Raises what `ModelRepository.load` raises.
+        """
+        model = name or self.default_model
         classifier = self.repository.loaded(model)
         if classifier is None:
             classifier = await asyncio.to_thread(self.repository.load, model)
@@ -143,6 +149,7 @@ class Predictor:
         )
         log.info("%s is answered by %s, ready after %.1f s.", name, forward.name, time.perf_counter() - began)
         self._forwards[name] = forward
+        self._batcher.max_batch = min(self._max_batch, forward.best_batch)
         self._run([_Upload(_WARM_UP, classifier, began)])  # Pillow, too, has something to load
 
     def _run(self, uploads: Sequence[_Upload]) -> Sequence[Prediction | Exception]:

@@ -3,8 +3,10 @@
 import difflib
 import json
 import logging
+import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -132,8 +134,13 @@ class ModelRepository:
         return next(path for path in self._model_files() if _read_json(path).get("head") == _ORIGINAL)
 
     def _changed(self, name: str) -> int:
-        path = self._path(name)
-        return path.stat().st_mtime_ns if path else 0
+        """When the card was last written; 0 for a model without a folder. On every request's way, hence no `Path`."""
+        if not _NAME.fullmatch(name):
+            return 0
+        for folder in self._folders:
+            with suppress(OSError):
+                return os.stat(f"{folder}/{name}/model.json").st_mtime_ns  # noqa: PTH116
+        return 0
 
     def _read_card(self, path: Path) -> ModelCard:
         record = _read_json(path)

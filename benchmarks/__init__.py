@@ -1,0 +1,1 @@
+"""What we claim about speed, measured: each module prints ratios against a peer or the bare network, from one run."""
