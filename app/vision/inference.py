@@ -81,8 +81,8 @@ class OpenVinoForward:
     """The backbone compiled by OpenVINO in float32 for the CPU, for one canvas at a time.
 
     On two cores a batch is no quicker than its canvases one by one (9.5 CPU-ms each), and changing batch sizes
-    cost a quarter of the throughput; four at a time share the hand-over and the head. Converted once and kept in `cache_dir`, under a name that changes with the
-    weights and the versions.
+    cost a quarter of the throughput; four uploads at a time share the hand-over and the head. Converted once and
+    kept in `cache_dir`, under a name that changes with the weights and the versions.
     """
 
     name = "openvino cpu float32"
