@@ -15,7 +15,7 @@ RUN pip install --no-cache-dir "uv==0.13.9" && uv venv "$VIRTUAL_ENV"
 WORKDIR /src
 COPY requirements.lock .
 COPY --from=needs /src/requirements.in .
-# The lock pins the registry's default build; another build has other hashes and other needs, so there the lock only constrains.
+# The lock pins the registry's default build; another has other hashes and needs, so there the lock only constrains.
 ARG TORCH_BACKEND=""
 RUN --mount=type=cache,target=/root/.cache/uv \
     if [ -z "$TORCH_BACKEND" ]; then \
@@ -31,10 +31,11 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     uv pip install --no-deps --target /opt/inkblot .
 
 FROM python:${PYTHON}
-RUN useradd --uid 10001 --user-group --home-dir /var/lib/inkblot --create-home --skel /nonexistent --shell /usr/sbin/nologin inkblot
+RUN useradd --uid 10001 --user-group --home-dir /var/lib/inkblot --create-home --skel /nonexistent \
+    --shell /usr/sbin/nologin inkblot
 COPY --from=dependencies /opt/venv /opt/venv
-# Models lie beside the package, where the service looks for them.
-COPY models /opt/inkblot/models
+# Models lie beside the package, where the service looks for them; readable whatever the umask of the checkout was.
+COPY --chmod=755 models /opt/inkblot/models
 COPY --from=code /opt/inkblot /opt/inkblot
 ENV PATH=/opt/inkblot/bin:/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/inkblot \
@@ -45,7 +46,7 @@ ENV PATH=/opt/inkblot/bin:/opt/venv/bin:$PATH \
 USER 10001:10001
 WORKDIR /var/lib/inkblot
 EXPOSE 8000
-# Without the proxies that the environment may name; loading the model for the first time takes up to half a minute.
+# Without the proxies that the environment may name; loading the model for the first time can take half a minute.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=2m \
     CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open(f\"http://127.0.0.1:{os.environ.get('INKBLOT_PORT') or 8000}/readyz\", timeout=4)"]
 CMD ["inkblot", "serve"]

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
+import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -100,6 +102,8 @@ class CannotServeError(RuntimeError):
 
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; requests that were accepted are answered first. Raises `CannotServeError`."""
+    # uvicorn raises the signal once more when all is answered; then, and before it listens, the process just ends.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _check(settings)
     keep_big_blocks()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")

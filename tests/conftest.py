@@ -1,14 +1,23 @@
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.client import Client, NoServerError
 from app.main import create_app
 from app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "app" / "web" / "samples"
+INKBLOT = [sys.executable, "-m", "app"]
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +61,28 @@ def wait_until_ready(client: TestClient) -> None:
 
 
 async def _let_the_loop_run() -> None:
-    import asyncio
-
     await asyncio.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real `inkblot serve` in a process of its own, ended by SIGTERM."""
+    url = f"http://127.0.0.1:{free_port()}"
+    environ = os.environ | {"INKBLOT_DATA_DIR": str(tmp_path_factory.mktemp("var")), "INKBLOT_ENGINE": "torch"}
+    process = subprocess.Popen([*INKBLOT, "serve", "--port", url.rpartition(":")[2]], cwd=ROOT, env=environ)
+    with Client(url) as client:
+        for _ in range(300):
+            try:
+                assert client.ready()["status"] == "ready"
+                break
+            except NoServerError:
+                assert process.poll() is None
+                time.sleep(0.1)
+    yield url
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0

@@ -25,7 +25,8 @@ _HALF: Final[Statistics] = (0.5, 0.5, 0.5)
 _IMAGENET_MEAN: Final[Statistics] = (0.485, 0.456, 0.406)
 _IMAGENET_STD: Final[Statistics] = (0.229, 0.224, 0.225)
 _UNREADABLE: Final = (
-    AttributeError, EOFError, OSError, RuntimeError, TypeError, ValueError, SafetensorError, UnpicklingError,
+    AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+    SafetensorError, UnpicklingError,
 )  # fmt: skip
 
 

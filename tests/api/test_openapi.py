@@ -1,0 +1,33 @@
+import json
+from typing import Any
+
+import schemathesis
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from app.main import create_app
+from app.settings import Settings
+from tests.conftest import ROOT
+
+SNAPSHOT = ROOT / "tests/api/openapi.json"
+
+
+def test_the_contract_has_not_changed_unnoticed(client: TestClient) -> None:
+    """After a change that is meant: `.venv/bin/python -m tests.api.test_openapi`."""
+    assert client.get("/openapi.json").json() == json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+
+
+schema = schemathesis.openapi.from_dict(json.loads(SNAPSHOT.read_text(encoding="utf-8")))
+
+
+@schema.parametrize()
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_answer_is_one_that_the_contract_names(case: "schemathesis.Case[Any]", server: str) -> None:
+    # Random bytes fit the schema of a picture, and are rightly refused.
+    case.call_and_validate(base_url=server, excluded_checks=[positive_data_acceptance])
+
+
+if __name__ == "__main__":
+    text = json.dumps(create_app(Settings()).openapi(), indent=1, ensure_ascii=False, sort_keys=True)
+    SNAPSHOT.write_text(text + "\n", encoding="utf-8")

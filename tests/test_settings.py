@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from app.settings import Settings, SettingsError
+
+
+def test_without_environment_the_defaults_serve_on_loopback() -> None:
+    settings = Settings.from_environ({"PATH": "/bin"})
+    assert (settings.host, settings.port) == ("127.0.0.1", 8000)
+    assert settings.max_pixels == 25_000_000
+    assert (settings.models_dir / "imagenet/model.json").is_file()
+    assert settings.threads >= 1
+
+
+def test_every_setting_is_read_as_what_it_is() -> None:
+    settings = Settings.from_environ(
+        {
+            "INKBLOT_PORT": "9000",
+            "INKBLOT_WEIGHTS_DIR": "weights",
+            "INKBLOT_FORMATS": "jpeg, png,tiff",
+            "INKBLOT_ENGINE": "torch",
+            "INKBLOT_DATA_DIR": "",
+            "INKBLOT_URL": "http://elsewhere",
+        }
+    )
+    assert settings.port == 9000
+    assert settings.weights_dir == Path("weights")
+    assert settings.formats == ("JPEG", "PNG", "TIFF")
+    assert settings.engine == "torch"
+    assert settings.data_dir == Path("var")
+
+
+def test_a_misspelt_setting_stops_the_start_with_the_nearest_name() -> None:
+    with pytest.raises(SettingsError, match="INKBLOT_PROT; did you mean INKBLOT_PORT"):
+        Settings.from_environ({"INKBLOT_PROT": "9000"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "x"), ("PORT", "70000"), ("THREADS", "0"), ("ENGINE", "onnx"), ("FORMATS", "EPS"), ("FORMATS", ",")],
+)
+def test_a_value_that_cannot_be_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"INKBLOT_{name}"):
+        Settings.from_environ({f"INKBLOT_{name}": value})
