@@ -44,8 +44,8 @@ class Outcome:
         return sorted(one.seconds * 1e3 for one in self.answers if one.status == 200)
 
 
-async def run(load: Load) -> Outcome:
-    bodies = [_request(load, Path(photo).read_bytes()) for photo in load.photos]
+async def run(load: Load, photos: list[bytes]) -> Outcome:
+    bodies = [_request(load, photo) for photo in photos]
     poison = _request(load, b"no picture at all, but long enough to look like a body " * 40)
     outcome = Outcome(0)
     sent = 0
@@ -100,7 +100,8 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, bool, bool]:
 
 def main() -> None:
     load = Load(**json.load(sys.stdin))
-    json.dump(asdict(asyncio.run(run(load))), sys.stdout)
+    photos = [Path(photo).read_bytes() for photo in load.photos]
+    json.dump(asdict(asyncio.run(run(load, photos))), sys.stdout)
 
 
 if __name__ == "__main__":

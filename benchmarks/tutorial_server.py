@@ -1,4 +1,4 @@
-"""A classifier behind FastAPI as the tutorials write it, with one torch thread a request: the peer of `benchmarks.classify`."""
+"""A classifier behind FastAPI as the tutorials write it, with one torch thread a request: the peer in our benchmark."""
 
 import io
 import sys
