@@ -7,7 +7,7 @@ UV     := $(BIN)/uv
 TORCH_BACKEND ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check format bench image lock vendor clean
+.PHONY: help install serve test lint check format bench image lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,11 +43,13 @@ serve: $(VENV)/installed  ## Serve on 127.0.0.1:8000 (INKBLOT_* settings pass th
 test: $(VENV)/installed-dev  ## Run the tests, with branch coverage.
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
-check: $(VENV)/installed-dev  ## Format, lint, types, and which ring imports which.
+lint: $(VENV)/installed-dev  ## Format, lint, types, and which ring imports which.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+
+check: lint test  ## All that must hold: lint, and the tests with the contract and their coverage.
 
 format: $(VENV)/installed-dev  ## Format the code and fix what can be fixed mechanically.
 	$(BIN)/ruff format

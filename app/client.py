@@ -11,6 +11,7 @@ import httpx2
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _MAX_DOWNLOAD: Final = 64 * 1024 * 1024
 _PATIENCE_S: Final = 60.0
+_LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
 
 
 class ClientError(RuntimeError):
@@ -36,7 +37,8 @@ class Client:
 
     def __init__(self, url: str = DEFAULT_URL, *, http: httpx2.Client | None = None) -> None:
         self._url = url
-        self._http = http or httpx2.Client(base_url=url, timeout=httpx2.Timeout(60, connect=5))
+        nearby = httpx2.URL(url).host in _LOOPBACK  # a proxy of the environment would not find it
+        self._http = http or httpx2.Client(base_url=url, timeout=httpx2.Timeout(60, connect=5), trust_env=not nearby)
 
     def __enter__(self) -> Self:
         return self

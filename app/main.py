@@ -102,9 +102,9 @@ class CannotServeError(RuntimeError):
 
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; requests that were accepted are answered first. Raises `CannotServeError`."""
+    _check(settings)
     # uvicorn raises the signal once more when all is answered; then, and before it listens, the process just ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    _check(settings)
     keep_big_blocks()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log

@@ -81,12 +81,12 @@ class OpenVinoForward:
     """The backbone compiled by OpenVINO in float32 for the CPU, for one canvas at a time.
 
     On two cores a batch is no quicker than its canvases one by one (9.5 CPU-ms each), and changing batch sizes
-    cost a quarter of the throughput; four uploads at a time share the hand-over and the head. Converted once and
+    cost a quarter of the throughput; three uploads at a time share the hand-over and the head. Converted once and
     kept in `cache_dir`, under a name that changes with the weights and the versions.
     """
 
     name = "openvino cpu float32"
-    best_batch = 4
+    best_batch = 3
 
     def __init__(self, backbone: "Backbone", cache_dir: Path, *, threads: int) -> None:
         core = _openvino().Core()

@@ -30,7 +30,7 @@ def pixels(number: int = 2, size: int = 224) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("efficientnet_lite0", 68.5), ("efficientnet_lite1", 70), ("mobilenet_v2", 66), ("squeezenet1_1", 55)],
+    [("efficientnet_lite0", 68.5), ("mobilenet_v2", 66), ("squeezenet1_1", 55)],
 )
 def test_real_weights_classify_imagenet_as_well_as_they_should(shared_data: Path, name: str, least: float) -> None:
     backbone, head = load_backbone(name, shared_data / "weights")
