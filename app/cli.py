@@ -3,17 +3,28 @@
 import json
 import os
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from app import __version__
-from app.client import DEFAULT_URL, Client, ClientError, ProblemError, read_picture
+from app.client import (
+    DEFAULT_URL,
+    Client,
+    ClientError,
+    NoServerError,
+    Prediction,
+    ProblemError,
+    read_all,
+    read_picture,
+)
 
 app = typer.Typer(
     name="inkblot",
@@ -24,22 +35,35 @@ app = typer.Typer(
 )
 
 _BAR: Final = 20
+_PAGE: Final = 1000
+"""Columns where no terminal says how many there are: a file or a pipe gets long names unbroken."""
 Server = Annotated[str, typer.Option(help="Address of the service.", envvar="INKBLOT_URL", metavar="URL")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def main() -> None:
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a display that lacks a letter shows all the others
     app()
 
 
-def _fail(message: str, status: int = 1) -> NoReturn:
-    Console(stderr=True).print(escape(message), style="red", soft_wrap=True)
-    raise typer.Exit(status)
+def _tell(message: str) -> None:
+    Console(stderr=True).print(_plain(message, "red"), soft_wrap=True)
+
+
+def _plain(text: str, style: str = "") -> Text:
+    """Never markup, and a name or an answer cannot send commands to the terminal."""
+    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text), style)
+
+
+def _print_json(value: object) -> None:
+    every_letter = sys.stdout.encoding.lower().replace("-", "").startswith("utf")
+    sys.stdout.write(json.dumps(value, ensure_ascii=not every_letter, indent=2) + "\n")
 
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        Console().print(f"inkblot {__version__}", highlight=False)
+        sys.stdout.write(f"inkblot {__version__}\n")
         raise typer.Exit
 
 
@@ -57,17 +81,15 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; INKBLOT_PORT.", min=0, max=65535)] = None,
 ) -> None:
     """Serve the API until Ctrl-C or SIGTERM. All settings are INKBLOT_* variables of the environment."""
-    from dataclasses import replace
-
     from app import main as service
     from app.settings import Settings, SettingsError
 
-    given = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     try:
-        settings = replace(Settings.from_environ(os.environ), **given)  # type: ignore[arg-type]
-        service.serve(settings)
+        service.serve(replace(Settings.from_environ(os.environ), **given))
     except (SettingsError, service.CannotServeError) as error:
-        _fail(str(error), 2)
+        _tell(str(error))
+        raise typer.Exit(2) from None
 
 
 @app.command()
@@ -76,48 +98,91 @@ def classify(
     model: Annotated[str | None, typer.Option(help="Name of a model; default: the service's.")] = None,
     top_k: Annotated[int, typer.Option(help="How many classes.", min=1, max=1000)] = 5,
     min_score: Annotated[float, typer.Option(help="Leave out less likely classes.", min=0, max=1)] = 0.0,
-    lang: Annotated[str | None, typer.Option(help="en or tr; default: as LANG says.")] = None,
+    lang: Annotated[Literal["en", "tr"] | None, typer.Option(help="Of the names; default: as LANG says.")] = None,
     server: Server = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Say what is in pictures."""
-    language = lang or ("tr" if os.environ.get("LC_ALL", os.environ.get("LANG", "")).startswith("tr") else "en")
-    answers: list[dict[str, Any]] = []
-    failed = []
-    with Client(server) as client:
-        for source in pictures:
-            try:
-                data = sys.stdin.buffer.read() if source == "-" else read_picture(source)
-                answers.append(client.classify(data, model=model, top_k=top_k, min_score=min_score, lang=language))
-            except ProblemError as error:
-                answers.append(error.problem)
-                failed.append(f"{source}: {error}")
-            except ClientError as error:
-                answers.append({"title": "Not sent", "detail": str(error)})
-                failed.append(str(error))
+    choices = {"model": model, "top_k": top_k, "min_score": min_score, "lang": lang or _language(os.environ)}
+    with Console(stderr=True).status("Looking …"):  # nothing unless a terminal shows it
+        answers = list(_ask(server, pictures, choices))
     if as_json:
-        sys.stdout.write(json.dumps(answers if len(answers) > 1 else answers[0], ensure_ascii=False, indent=2) + "\n")
-    elif len(failed) < len(answers):
-        Console().print(_table(pictures, answers))
-    for message in failed:
-        Console(stderr=True).print(escape(message), style="red", soft_wrap=True)
+        objects = [answer.json() for answer in answers]
+        _print_json(objects if len(objects) > 1 else objects[0])
+    elif any(answer.prediction for answer in answers):
+        _print_table(answers)
+    failed = [answer for answer in answers if answer.error]
+    for message in dict.fromkeys(map(_Answer.sentence, failed)):  # a service that is gone is missed once
+        _tell(message)
     raise typer.Exit(1 if failed else 0)
 
 
-def _table(pictures: list[str], answers: list[dict[str, Any]]) -> Table:
+@dataclass(frozen=True)
+class _Answer:
+    """A prediction or an error for one picture."""
+
+    source: str
+    prediction: Prediction | None = None
+    error: ClientError | None = None
+
+    def json(self) -> Mapping[str, Any]:
+        if isinstance(self.error, ProblemError):
+            return self.error.problem
+        if self.error:
+            return {"type": "about:blank", "title": "Not sent", "detail": str(self.error)}
+        assert self.prediction
+        return self.prediction
+
+    def sentence(self) -> str:
+        return f"{self.source}: {self.error}" if isinstance(self.error, ProblemError) else str(self.error)
+
+
+def _ask(server: str, pictures: Sequence[str], choices: Mapping[str, Any]) -> Iterator[_Answer]:
+    """One answer for each picture; without a service the rest is not tried."""
+    waiting = list(pictures)
+    try:
+        with Client(server) as client:
+            while waiting:
+                yield _classify(client, waiting[0], choices)
+                waiting.pop(0)
+    except NoServerError as error:
+        for picture in waiting:
+            yield _Answer(picture, error=error)
+
+
+def _classify(client: Client, source: str, choices: Mapping[str, Any]) -> _Answer:
+    try:
+        data = read_all(sys.stdin.buffer, "Standard input") if source == "-" else read_picture(source)
+        return _Answer(source, client.classify(data, **choices))
+    except NoServerError:
+        raise
+    except ClientError as error:
+        return _Answer(source, error=error)
+
+
+def _language(environ: Mapping[str, str]) -> str:
+    """As POSIX has it: the first of these that is not empty decides."""
+    locale = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "tr" if locale.startswith("tr") else "en"
+
+
+def _print_table(answers: Sequence[_Answer]) -> None:
+    console = Console(width=None if sys.stdout.isatty() else _PAGE)
+    stroke = "-" if console.options.ascii_only else "━"
     table = Table(box=None, pad_edge=False)
     table.add_column("picture", overflow="fold")
-    table.add_column("class")
-    table.add_column("score", justify="right")
-    table.add_column("")
-    for picture, answer in zip(pictures, answers, strict=True):
-        name = Text(picture if "://" in picture else Path(picture).name, style="bold")
-        for place, one in enumerate(answer.get("predictions", [])):
-            bar = "━" * round(one["score"] * _BAR)
-            table.add_row(
-                name if place == 0 else "", Text(one["display"]), f"{one['score']:.1%}", Text(bar, style="cyan")
-            )
-    return table
+    table.add_column("class", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for answer in answers:
+        ranked = answer.prediction["predictions"] if answer.prediction else []
+        name = _plain(answer.source if "://" in answer.source else Path(answer.source).name, "bold")
+        if answer.prediction and not ranked:
+            table.add_row(name, Text("nothing reaches --min-score", "dim"))
+        for place, one in enumerate(ranked):
+            bar = Text(stroke * round(one["score"] * _BAR), "cyan")
+            table.add_row(name if place == 0 else "", _plain(one["display"]), f"{one['score']:.1%}", bar)
+    console.print(table)
 
 
 @app.command()
@@ -127,11 +192,11 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = examine(os.environ)
     if as_json:
-        sys.stdout.write(json.dumps([vars(finding) for finding in findings], ensure_ascii=False, indent=2) + "\n")
+        _print_json([vars(finding) for finding in findings])
     else:
         colours = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
         console = Console()
         for finding in findings:
             mark = Text(f"{finding.verdict:>4} ", style=colours[finding.verdict])
-            console.print(mark + Text(f"{finding.subject}: ", style="bold") + Text(finding.detail), soft_wrap=True)
+            console.print(mark + Text(f"{finding.subject}: ", style="bold") + _plain(finding.detail), soft_wrap=True)
     raise typer.Exit(1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0)

@@ -1,21 +1,91 @@
-"""Talks to a running Inkblot: what the command line uses, and Python programs can. Light: it imports no torch."""
+"""Talks to a running Inkblot: what the command line uses, and Python programs can. Light: it imports no torch.
+
+with Client() as client:
+    print(client.classify(Path("dog.jpg"))["predictions"][0]["display"])
+"""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Literal, Self, TypedDict, cast
+from urllib.parse import quote
 
 import httpx2
 
+from app import __version__
+
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
-_MAX_DOWNLOAD: Final = 64 * 1024 * 1024
+MAX_PICTURE_BYTES: Final = 64 * 1024 * 1024
+"""More is not read from a file or an address; the service's own limit is usually lower."""
+_DOWNLOAD_S: Final = 60.0
+_ATTEMPTS: Final = 60
 _PATIENCE_S: Final = 60.0
-_LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
+_LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
+
+
+class Label(TypedDict):
+    index: int
+    label: str
+    display: str
+
+
+class ScoredLabel(Label):
+    score: float
+
+
+class ModelOfPrediction(TypedDict):
+    name: str
+    version: int
+    backbone: str
+    num_classes: int
+
+
+class ImageOfPrediction(TypedDict):
+    sha256: str
+    width: int
+    height: int
+    format: str
+
+
+class Unknown(TypedDict):
+    is_unknown: bool
+    score: float
+
+
+class Prediction(TypedDict):
+    object: Literal["prediction"]
+    model: ModelOfPrediction
+    image: ImageOfPrediction
+    predictions: list[ScoredLabel]
+    unknown: Unknown | None
+    timing_ms: dict[str, float]
+
+
+class Model(ModelOfPrediction):
+    object: Literal["model"]
+    description: str
+    licence: str | None
+    source: str | None
+    metrics: dict[str, Any]
+    is_default: bool
+    links: dict[str, str]
+
+
+class Ready(TypedDict):
+    status: Literal["ready"]
+    version: str
+    model: str
+    device: str
+    forward: str
 
 
 class ClientError(RuntimeError):
     """What went wrong, as a sentence for a person."""
+
+
+class PictureError(ClientError):
+    """A picture that cannot be read or fetched; nothing was sent."""
 
 
 class NoServerError(ClientError):
@@ -25,20 +95,30 @@ class NoServerError(ClientError):
 class ProblemError(ClientError):
     """The service's own answer (RFC 9457); `problem` holds all of it."""
 
-    def __init__(self, problem: Mapping[str, Any]) -> None:
+    def __init__(self, problem: Mapping[str, Any], retry_after: int | None = None) -> None:
         self.problem = dict(problem)
-        suggestions = " or ".join(problem.get("suggestions") or ())
-        hint = f" Did you mean {suggestions}?" if suggestions else ""
-        super().__init__(f"{problem.get('detail') or problem.get('title')}{hint}")
+        self.slug = str(problem["type"]).rpartition("/")[2]
+        self.title = str(problem["title"])
+        self.detail = str(problem.get("detail") or self.title)
+        self.suggestions: tuple[str, ...] = tuple(problem.get("suggestions") or ())
+        self.request_id = str(problem.get("request_id", ""))
+        self.retry_after = retry_after
+        """Seconds after which to ask again; None if that would not help."""
+        sentence = self.detail if self.detail.endswith((".", "?", "!")) else f"{self.detail}."
+        hint = f" Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else ""
+        log = f" The service logged it under {self.request_id}." if self.slug == "internal" else ""
+        super().__init__(sentence + hint + log)
 
 
 class Client:
-    """One connection to the service at `url`; use it in a `with`. Answers are the JSON of API.md, as dictionaries."""
+    """Connections to the service at `base_url`; use it in a `with`. Answers are the JSON of the API, as dictionaries.
 
-    def __init__(self, url: str = DEFAULT_URL, *, http: httpx2.Client | None = None) -> None:
-        self._url = url
-        nearby = httpx2.URL(url).host in _LOOPBACK  # a proxy of the environment would not find it
-        self._http = http or httpx2.Client(base_url=url, timeout=httpx2.Timeout(60, connect=5), trust_env=not nearby)
+    Every method raises `ProblemError` or `NoServerError`. An `http` that is given stays open.
+    """
+
+    def __init__(self, base_url: str = DEFAULT_URL, *, http: httpx2.Client | None = None) -> None:
+        self._url, self._own = base_url, http is None
+        self._http = http or _connections(base_url)
 
     def __enter__(self) -> Self:
         return self
@@ -49,77 +129,148 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        self._http.close()
+        if self._own:
+            self._http.close()
 
     def classify(
         self,
-        picture: bytes,
+        picture: Path | bytes,
         *,
         model: str | None = None,
         top_k: int = 5,
         min_score: float = 0.0,
         lang: str | None = None,
-    ) -> dict[str, Any]:
-        """Predictions for the bytes of a picture file. Raises `ProblemError` or `NoServerError`."""
+    ) -> Prediction:
+        """What is in a picture file, or in its bytes. Raises `OSError`, too, if the file cannot be read."""
+        data = picture.read_bytes() if isinstance(picture, Path) else picture
         choices = {"model": model, "top_k": top_k, "min_score": min_score, "lang": lang}
-        params = {name: value for name, value in choices.items() if value is not None}
-        return self._ask("POST", "/v1/classify", params=params, content=picture)
+        return cast("Prediction", self._ask("POST", "/v1/classify", choices=choices, content=data))
 
-    def models(self) -> list[dict[str, Any]]:
-        data: list[dict[str, Any]] = self._ask("GET", "/v1/models")["data"]
-        return data
+    def models(self, *, lang: str | None = None) -> list[Model]:
+        """The cards of all models."""
+        return cast("list[Model]", self._ask("GET", "/v1/models", choices={"lang": lang})["data"])
 
-    def ready(self) -> dict[str, Any]:
+    def labels(self, model: str, *, search: str | None = None, lang: str | None = None) -> list[Label]:
+        """The classes of a model; those whose name contains `search`, in any language, if it is given."""
+        choices = {"q": search, "lang": lang}
+        path = f"/v1/models/{quote(model, safe='')}/labels"
+        return cast("list[Label]", self._ask("GET", path, choices=choices)["data"])
+
+    def ready(self) -> Ready:
         """Which model answers, where and by what; waits while it is being loaded."""
-        return self._ask("GET", "/readyz")
+        return cast("Ready", self._ask("GET", "/readyz", expected="status"))
 
-    def _ask(self, method: str, path: str, **request: Any) -> dict[str, Any]:  # noqa: ANN401 -- as httpx2
-        """A 503 that says when to come again is asked again, for a minute at most."""
-        give_up = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                answer = self._http.request(method, path, **request)
-            except httpx2.TransportError as error:
-                raise NoServerError(
-                    f"No Inkblot answers at {self._url} ({error or type(error).__name__}). "
-                    "Start one with `inkblot serve`, or name another with --server."
-                ) from error
-            wait = answer.headers.get("Retry-After", "")
-            if answer.status_code != httpx2.codes.SERVICE_UNAVAILABLE or not wait.isdecimal():
-                break
-            if time.monotonic() + int(wait) > give_up:
-                break
-            time.sleep(int(wait))
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        expected: str = "object",
+        choices: Mapping[str, object] | None = None,
+        content: bytes | None = None,
+    ) -> dict[str, Any]:
+        """The answer's JSON, which has the member `expected`."""
+        params = {name: str(value) for name, value in (choices or {}).items() if value is not None}
+        answer = self._patiently(self._http.build_request(method, path, params=params, content=content))
         try:
             body = answer.json()
         except ValueError:
             body = None
-        if not isinstance(body, dict):
-            raise NoServerError(f"What answers at {self._url} is no Inkblot.")
-        if answer.is_success:
+        if isinstance(body, dict) and answer.is_success and expected in body:
             return body
-        raise ProblemError(body)
+        if isinstance(body, dict) and answer.is_error and {"type", "title"} <= body.keys():
+            raise ProblemError(body, _retry_after(answer))
+        raise NoServerError(f"What answers at {self._url} is no Inkblot: it said {_status(answer)}.")
+
+    def _patiently(self, request: httpx2.Request) -> httpx2.Response:
+        """A 503 that says when to come again is asked again, for a minute at most."""
+        give_up = time.monotonic() + _PATIENCE_S
+        for attempt in range(1, _ATTEMPTS + 1):
+            answer = self._once(request)
+            wait = _retry_after(answer)
+            if wait is None or attempt == _ATTEMPTS or time.monotonic() + wait > give_up:
+                break
+            time.sleep(wait)
+        return answer
+
+    def _once(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            return self._http.send(request)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise NoServerError(
+                f"No Inkblot answers at {self._url}. "
+                "Start one with `inkblot serve` or `make serve`, or name another with --server."
+            ) from error
+        except httpx2.RequestError as error:
+            raise NoServerError(f"{self._url} did not answer: {_reason(error)}.") from error
+
+
+def _connections(base_url: str) -> httpx2.Client:
+    try:
+        url = httpx2.URL(base_url)
+    except httpx2.InvalidURL:
+        url = httpx2.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise NoServerError(f"{base_url!r} is no address of a service; one looks like {DEFAULT_URL}.")
+    return httpx2.Client(
+        base_url=url,
+        timeout=httpx2.Timeout(_PATIENCE_S, connect=5),
+        trust_env=url.host not in _LOOPBACK,  # a proxy would look for the service on its own machine
+    )
+
+
+def _retry_after(answer: httpx2.Response) -> int | None:
+    seconds = answer.headers.get("Retry-After", "")
+    unavailable = answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE
+    return int(seconds) if unavailable and seconds.isascii() and seconds.isdigit() else None
 
 
 def read_picture(source: str) -> bytes:
-    """The bytes of a file or of an http(s) address, fetched here and never by the service. Raises `ClientError`."""
-    if source.startswith(("http://", "https://")):
+    """The bytes of a file or of an http(s) address, fetched here and never by the service. Raises `PictureError`."""
+    if source.casefold().startswith(("http://", "https://")):
         return _download(source)
     try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise ClientError(f"{source} cannot be read: {error.strerror}.") from error
+        with Path(source).open("rb") as file:
+            return read_all(file, source)
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise PictureError(f"{source} cannot be read: {reason}.") from error
+
+
+def read_all(file: BinaryIO, source: str) -> bytes:
+    """All bytes of an open file, unless there are none or too many. Raises `PictureError`, which names the `source`."""
+    return _within_limits([file.read(MAX_PICTURE_BYTES + 1)], source)
+
+
+def _within_limits(chunks: Iterable[bytes], source: str) -> bytes:
+    body = bytearray()
+    give_up = time.monotonic() + _DOWNLOAD_S
+    for chunk in chunks:
+        body += chunk
+        if len(body) > MAX_PICTURE_BYTES:
+            raise PictureError(f"{source} is larger than {MAX_PICTURE_BYTES // 1024**2} MiB.")
+        if time.monotonic() > give_up:
+            raise PictureError(f"{source} did not arrive within {_DOWNLOAD_S:.0f} s.")
+    if not body:
+        raise PictureError(f"{source} is empty.")
+    return bytes(body)
 
 
 def _download(url: str) -> bytes:
-    body = bytearray()
+    headers = {"User-Agent": f"inkblot/{__version__}", "Accept": "image/*,*/*;q=0.8"}
     try:
-        with httpx2.stream("GET", url, follow_redirects=True, timeout=30) as answer:
-            answer.raise_for_status()
-            for chunk in answer.iter_bytes():
-                body += chunk
-                if len(body) > _MAX_DOWNLOAD:
-                    raise ClientError(f"{url} is larger than {_MAX_DOWNLOAD // 1024**2} MiB.")
-    except httpx2.HTTPError as error:
-        raise ClientError(f"{url} cannot be fetched: {error or type(error).__name__}.") from error
-    return bytes(body)
+        with httpx2.stream("GET", url, headers=headers, follow_redirects=True, timeout=20) as answer:
+            if answer.is_success:
+                return _within_limits(answer.iter_bytes(), url)
+            reason = _status(answer)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+        raise PictureError(f"{url} cannot be fetched: {_reason(error)}.") from error
+    raise PictureError(f"{url} cannot be fetched: {reason}.")
+
+
+def _status(answer: httpx2.Response) -> str:
+    return f"{answer.status_code} {answer.reason_phrase}".rstrip()
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rstrip(".") or type(error).__name__

@@ -1,6 +1,7 @@
 """What `inkblot doctor` looks at: whether this machine, with these settings, can serve."""
 
 import asyncio
+import os
 import platform
 import shutil
 import socket
@@ -19,9 +20,10 @@ from app.client import Client, ClientError
 from app.settings import Settings, SettingsError
 from app.vision.backbones import BACKBONES, find_weights
 from app.vision.predictor import Predictor, pick_device
-from app.vision.repository import BrokenModelError, ModelRepository
+from app.vision.repository import ModelRepository
 
 _GIB: Final = 1024**3
+_MEMORY_GIB: Final = 1.5
 
 
 class Verdict(StrEnum):
@@ -43,12 +45,14 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
         settings = Settings.from_environ(environ)
     except SettingsError as error:
         return [Finding(Verdict.FAIL, "settings", str(error))]
+    device = _device(settings)
     return [
         Finding(Verdict.OK, "Python", f"{platform.python_version()} on {platform.platform()}"),
-        _device(settings),
+        device,
+        *_memory(),
         _port(settings),
         _data_dir(settings),
-        *_models(settings),
+        *(_models(settings) if device.verdict is Verdict.OK else ()),
         *_backbones(settings),
     ]
 
@@ -63,18 +67,32 @@ def _device(settings: Settings) -> Finding:
     return Finding(Verdict.OK, "device", f"{device} ({name}), torch {torch.__version__}")
 
 
+def _memory() -> Iterator[Finding]:
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIB
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIB
+    except (AttributeError, OSError, ValueError):  # Windows, macOS
+        return
+    enough = whole > _MEMORY_GIB
+    advice = "" if enough else f"; a service with one model takes about {_MEMORY_GIB} GiB"
+    yield Finding(
+        Verdict.OK if enough else Verdict.WARN, "memory", f"{free:.1f} GiB of {whole:.1f} GiB are unused{advice}"
+    )
+
+
 def _port(settings: Settings) -> Finding:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            return _who_listens(settings, error)
+    try:
+        kind, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        return _who_listens(settings, error)
     return Finding(Verdict.OK, "port", f"{settings.host}:{settings.port} is free")
 
 
 def _who_listens(settings: Settings, error: OSError) -> Finding:
-    url = f"http://{settings.host}:{settings.port}"
+    url = f"http://{f'[{settings.host}]' if ':' in settings.host else settings.host}:{settings.port}"
     try:
         with Client(url) as client:
             model = client.ready()["model"]
@@ -101,8 +119,8 @@ def _models(settings: Settings) -> Iterator[Finding]:
     names = [card.name for card in repository.cards()]
     for folder in sorted(path.parent for path in settings.models_dir.glob("*/model.json")):
         try:
-            repository.labels(folder.name)
-        except (BrokenModelError, LookupError) as error:
+            repository.load(folder.name)
+        except (LookupError, RuntimeError, ValueError, OSError) as error:
             yield Finding(Verdict.WARN, "model", f"{folder.name} is broken: {error}")
     if settings.default_model not in names:
         known = ", ".join(names) or "none"

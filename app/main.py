@@ -38,7 +38,8 @@ class State(TypedDict):
 
     settings: Settings
     predictor: Predictor
-    ready: asyncio.Event
+    loading: "asyncio.Task[None]"
+    """Done when the default model answers, or cannot."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -47,9 +48,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         predictor = _predictor(settings)
-        ready = asyncio.Event()
-        loading = asyncio.create_task(_load(predictor, ready))
-        yield {"settings": settings, "predictor": predictor, "ready": ready}
+        loading = asyncio.create_task(_load(predictor))
+        yield {"settings": settings, "predictor": predictor, "loading": loading}
         loading.cancel()
         await asyncio.to_thread(predictor.close)
 
@@ -87,13 +87,11 @@ def _predictor(settings: Settings) -> Predictor:
     )
 
 
-async def _load(predictor: Predictor, ready: asyncio.Event) -> None:
+async def _load(predictor: Predictor) -> None:
     try:
         await predictor.load()
-    except Exception:  # /readyz goes on saying no, and the log says why
+    except Exception:  # whoever asks for it is told so by a problem, and the other models answer
         log.exception("The default model %s cannot be loaded.", predictor.default_model)
-        raise
-    ready.set()
 
 
 class CannotServeError(RuntimeError):
@@ -132,8 +130,9 @@ def _check(settings: Settings) -> None:
     except (UnknownModelError, BrokenModelError) as error:
         raise CannotServeError(f"{error} The default model must be one of those in {settings.models_dir}.") from error
     try:
-        with socket.create_server((settings.host, settings.port)):
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        with socket.create_server((settings.host, settings.port), family=family):
             pass
     except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        raise CannotServeError(f"{where} cannot be listened on: {os.strerror(error.errno or 0)}.") from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise CannotServeError(f"{settings.host}:{settings.port} cannot be listened on: {reason}.") from error

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.client import Client, ClientError, NoServerError, ProblemError, read_picture
-from tests.conftest import ROOT, SAMPLES, free_port
+from tests.conftest import INKBLOT, ROOT, SAMPLES, free_port
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -116,6 +117,90 @@ def test_doctor_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert {("data", "fail"), ("model", "fail"), ("model", "warn"), ("port", "warn")} <= found
     monkeypatch.setenv("INKBLOT_PROT", "1")
     assert "did you mean" in run("doctor")[1]
+
+
+def test_doctor_outlives_settings_that_cannot_be(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("INKBLOT_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("INKBLOT_DEVICE", "toaster")
+    monkeypatch.setenv("INKBLOT_HOST", "no host at all")
+    status, out, _ = run("doctor", "--json")
+    found = {one["subject"]: one["verdict"] for one in json.loads(out)}
+    assert status == 1
+    assert (found["device"], found["port"], found["data"]) == ("fail", "fail", "ok")
+
+
+def test_classify_needs_no_torch(server: str) -> None:
+    code = "import sys; from app.cli import main\n"
+    code += "try: main()\nexcept SystemExit as end: print(end.code, 'torch' in sys.modules)"
+    arguments = ["classify", str(SAMPLES / "cat.jpg"), "--server", server]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.stdout.splitlines()[-1] == "0 False"
+
+
+def test_a_picture_may_come_from_standard_input(server: str, dog: bytes) -> None:
+    def piped(data: bytes) -> tuple[int, str, str]:
+        result = CliRunner().invoke(app, ["classify", "-", "--server", server], input=data)
+        return result.exit_code, result.stdout, result.stderr
+
+    assert "basenji" in piped(dog)[1]
+    status, _, err = piped(b"")
+    assert (status, err) == (1, "Standard input is empty.\n")
+
+
+def test_a_service_that_is_not_there_is_missed_once() -> None:
+    cats = [str(SAMPLES / "cat.jpg"), str(SAMPLES / "cat-eye.png")]
+    status, out, err = run("classify", *cats, "--server", "http://127.0.0.1:9")
+    assert (status, out) == (1, "")
+    assert err.count("No Inkblot answers") == 1
+    status, out, _ = run("classify", *cats, "--json", "--server", "http://127.0.0.1:9")
+    assert [one["title"] for one in json.loads(out)] == ["Not sent"] * 2
+
+
+def test_the_first_variable_of_the_locale_that_is_not_empty_decides(server: str) -> None:
+    for environ, name in (
+        ({"LC_ALL": "", "LC_MESSAGES": "", "LANG": "tr_TR.UTF-8"}, "İran kedisi"),
+        ({"LC_ALL": "C", "LC_MESSAGES": "", "LANG": "tr_TR.UTF-8"}, "Persian cat"),
+        ({"LC_ALL": "", "LC_MESSAGES": "tr", "LANG": "en_GB.UTF-8"}, "İran kedisi"),
+    ):
+        result = CliRunner().invoke(app, ["classify", str(SAMPLES / "cat-eye.png"), "--server", server], env=environ)
+        assert name in result.stdout
+
+
+def test_names_of_files_are_shown_as_they_are_but_send_no_commands(server: str, tmp_path: Path) -> None:
+    long = "[bold]çığ " + "long name " * 12 + ".png"
+    for name in (long, "\x1b[31mred.png"):
+        (tmp_path / name).write_bytes((SAMPLES / "basenji.png").read_bytes())
+    _, out, _ = run("classify", str(tmp_path / long), str(tmp_path / "\x1b[31mred.png"), "--server", server)
+    assert long in out
+    assert "\N{REPLACEMENT CHARACTER}[31mred.png" in out
+    assert "\x1b" not in out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are no text")
+def test_an_output_that_lacks_letters_shows_the_others(server: str, tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"\xff.png")
+    file.write_bytes((SAMPLES / "cat-eye.png").read_bytes())
+    for encoding in ("ascii:strict", "utf-8:strict"):
+        for form in ([], ["--json"]):
+            done = subprocess.run(
+                [*INKBLOT, "classify", str(file), str(tmp_path / os.fsdecode(b"\xfe")), "--lang", "tr", *form],
+                check=False,
+                capture_output=True,
+                cwd=ROOT,
+                env=os.environ | {"PYTHONIOENCODING": encoding, "INKBLOT_URL": server},
+            )
+            assert done.returncode == 1
+            assert b"ran kedisi" in done.stdout
+            assert b"cannot be read: No such file or directory." in done.stderr
+            assert b"Traceback" not in done.stderr
+
+
+def test_a_picture_without_a_likely_class_says_so(server: str) -> None:
+    status, out, _ = run("classify", str(SAMPLES / "cat.jpg"), "--min-score", "0.99", "--server", server)
+    assert status == 0
+    assert "nothing reaches --min-score" in out
 
 
 class Busy(BaseHTTPRequestHandler):

@@ -28,9 +28,9 @@ async def settings(request: Request) -> Settings:
 
 
 async def predictor(request: Request) -> VisionPredictor:
-    """The predictor, once the default model is warm; raises `ModelLoadingError` before."""
+    """The predictor, once the default model was loaded (or could not be); raises `ModelLoadingError` before."""
     found: VisionPredictor = request.state.predictor
-    if not request.state.ready.is_set():
+    if not request.state.loading.done():
         raise ModelLoadingError("The default model is still being loaded.")
     return found
 

@@ -16,10 +16,10 @@ async def healthz() -> Health:
     return Health(status="ok", version=__version__)
 
 
-@router.get("/readyz", responses=responses())
+@router.get("/readyz", responses=responses("model-unavailable"))
 async def readyz(predictor: Predictor) -> Ready:
     """The default model is on its device, warm, and answers."""
-    card = predictor.repository.card(predictor.default_model)
+    card = (await predictor.load()).card
     return Ready(
         status="ready",
         version=__version__,

@@ -126,13 +126,13 @@ class Picture:
 
     def pixels(self) -> Canvas:
         """The picture as it was read, `(H, W, 3)`."""
-        return np.asarray(self.image)
+        return np.array(self.image)
 
 
 def fit_image(image: Image.Image, fit: Fit) -> Canvas:
     """Bicubic, antialiased resize of the centre of an RGB image to the canvas."""
     size = (fit.crop, fit.crop)
-    return np.asarray(image.resize(size, Image.Resampling.BICUBIC, box=fit.box(*image.size)))
+    return np.array(image.resize(size, Image.Resampling.BICUBIC, box=fit.box(*image.size)))
 
 
 def _open(data: bytes, limits: ImageLimits) -> Image.Image:

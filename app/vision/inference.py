@@ -206,6 +206,7 @@ def _convert(backbone: "Backbone", path: Path) -> None:
     with torch.no_grad(), warnings.catch_warnings():
         # OpenVINO traces with torch.jit, whose deprecation is its makers' affair; torch.export takes twice the time.
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # sizes are constants here, and are meant to be
         model = openvino.convert_model(backbone, example_input=torch.rand(1, 3, size, size))
     model.reshape([1, 3, size, size])

@@ -1,17 +1,18 @@
 """The layers of a network that can be looked into: their names, shapes and activations."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from app.vision.backbones import Backbone
 
-_SKIPPED = (nn.Dropout, nn.Dropout2d)
+_SKIPPED: Final = (nn.Dropout, nn.Dropout2d)
+_NOT_SPATIAL: Final = (*_SKIPPED, nn.Linear, nn.Flatten)
 
 
 class UnknownLayerError(LookupError):
@@ -49,60 +50,72 @@ def list_layers(backbone: Backbone) -> list[Layer]:
 
 def _spatial_outputs(backbone: Backbone) -> Iterator[tuple[str, tuple[int, int, int]]]:
     """Names and shapes; of modules that pass on the very same tensor (a container and its last child) only one."""
-    found: list[tuple[str, Tensor]] = []
+    network = backbone.network
+    found: dict[str, Tensor] = {}
 
     def note(name: str) -> Any:  # noqa: ANN401 -- a hook
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if isinstance(output, Tensor) and output.ndim == 4 and output.shape[-1] * output.shape[-2] > 1:
-                found.append((name, output))
+            found.pop(name, None)  # of a module that runs more than once, the last output counts, as in `capture`
+            if _is_spatial(output):
+                found[name] = output
 
         return hook
 
     with ExitStack() as stack:
-        for name, module in backbone.network.named_modules():
+        for name, module in network.named_modules():
             if name and not isinstance(module, _SKIPPED):
                 stack.callback(module.register_forward_hook(note(name)).remove)
-        weight = next(backbone.network.parameters())
+        weight = next(network.parameters())
         size = backbone.fit.crop
         with torch.inference_mode():
             backbone(torch.zeros(1, 3, size, size, device=weight.device))
-    preferred: dict[int, str] = {}
-    for name, output in found:  # the tensors are alive, so that their ids differ
-        if id(output) not in preferred or name in backbone.card.stages or _is_place_of_norm(backbone, name):
-            preferred[id(output)] = name
-    seen = set()
-    for _, output in found:
-        if id(output) not in seen:
-            seen.add(id(output))
-            channels, height, width = output.shape[1:]
-            yield preferred[id(output)], (channels, height, width)
+    names: dict[int, str] = {}
+    for name, output in found.items():  # the tensors are alive, so that their ids differ
+        present = names.setdefault(id(output), name)
+        if name in backbone.card.stages or _takes_place(network.get_submodule(name), network.get_submodule(present)):
+            names[id(output)] = name
+    outputs = {id(output): output for output in found.values()}
+    for identity, output in outputs.items():
+        channels, height, width = output.shape[1:]
+        yield names[identity], (channels, height, width)
 
 
-def _is_place_of_norm(backbone: Backbone, name: str) -> bool:
-    return isinstance(backbone.network.get_submodule(name), nn.Identity)
+def _takes_place(module: nn.Module, before: nn.Module) -> bool:
+    """Whether this is where a norm was that is folded into the convolution before it."""
+    return isinstance(module, nn.Identity) and hasattr(before, "norm_mean")
+
+
+def _is_spatial(output: object) -> TypeGuard[Tensor]:
+    return isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[-2:]) > 1
 
 
 @contextmanager
 def capture(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Within, each forward pass puts the activations `(N, C, H, W)` of these layers into the dictionary.
 
-    Raises `UnknownLayerError` for a name that is not there, and in the forward pass for an output that is not spatial.
+    Gradients reach them. Of a module that runs more than once it is the last activation. Raises
+    `UnknownLayerError` for a name that is not there, and in the forward pass for an output that is not spatial.
     """
     modules = dict(network.named_modules())
     activations: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:  # noqa: ANN401 -- a hook
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if not isinstance(output, Tensor) or output.ndim != 4:
-                raise UnknownLayerError(f"The layer {name!r} has no spatial output.")
+        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+            if not _is_spatial(output):
+                raise UnknownLayerError(f"The layer {name!r} has no spatial output.", _nearest(name, modules))
             activations[name] = output
+            return output.clone()  # the network goes on with a copy: ResNet adds to it in place
 
         return hook
 
     with ExitStack() as stack:
         for name in names:
             if not name or name not in modules:
-                near = difflib.get_close_matches(name, modules, n=5, cutoff=0.3)
-                raise UnknownLayerError(f"There is no layer {name!r}.", near)
+                raise UnknownLayerError(f"There is no layer {name!r}.", _nearest(name, modules))
             stack.callback(modules[name].register_forward_hook(keep(name)).remove)
         yield activations
+
+
+def _nearest(name: str, modules: Mapping[str, nn.Module]) -> list[str]:
+    others = [other for other, module in modules.items() if other != name and not isinstance(module, _NOT_SPATIAL)]
+    return difflib.get_close_matches(name, others, n=5, cutoff=0.3)

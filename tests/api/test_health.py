@@ -1,3 +1,5 @@
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,6 +7,10 @@ from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from app.vision.classifier import Classifier
+from app.vision.repository import ModelRepository
+from tests.conftest import ROOT, wait_until_ready
+from tests.vision.test_repository import write_model
 
 
 def test_a_ready_service_tells_what_answers_where(client: TestClient) -> None:
@@ -15,15 +21,40 @@ def test_a_ready_service_tells_what_answers_where(client: TestClient) -> None:
 
 
 def test_until_the_model_is_there_the_service_lives_and_says_when_to_come_again(
-    tmp_path: Path, settings: Settings, dog: bytes, caplog: pytest.LogCaptureFixture
+    settings: Settings, dog: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
+    go_on = threading.Event()
+    load = ModelRepository.load
 
-    never = replace(settings, models_dir=tmp_path)
-    with TestClient(create_app(never), raise_server_exceptions=False) as client:
+    def slow(self: ModelRepository, name: str) -> Classifier:
+        assert go_on.wait(30)
+        return load(self, name)
+
+    monkeypatch.setattr(ModelRepository, "load", slow)
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         assert client.get("/healthz").status_code == 200
         for answer in (client.get("/readyz"), client.post("/v1/classify", content=dog)):
             assert answer.status_code == 503
             assert answer.json()["type"] == "/problems/model-loading"
             assert int(answer.headers["Retry-After"]) >= 1
+        go_on.set()
+        wait_until_ready(client)
+        assert client.post("/v1/classify", content=dog).status_code == 200
+
+
+def test_a_default_model_that_cannot_be_loaded_is_said_so_and_the_others_answer(
+    tmp_path: Path, settings: Settings, dog: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = write_model(tmp_path, "broken")
+    (broken / "head.safetensors").unlink()
+    (tmp_path / "imagenet").symlink_to(ROOT / "models/imagenet")
+    without = replace(settings, models_dir=tmp_path, default_model="broken")
+    with TestClient(create_app(without), raise_server_exceptions=False) as client:
+        while client.get("/readyz").json()["type"] == "/problems/model-loading":
+            pass
+        for answer in (client.get("/readyz"), client.post("/v1/classify", content=dog)):
+            assert answer.status_code == 503
+            assert answer.json()["type"] == "/problems/model-unavailable"
+            assert "Retry-After" not in answer.headers
+        assert client.post("/v1/classify?model=imagenet", content=dog).status_code == 200
     assert "cannot be loaded" in caplog.text

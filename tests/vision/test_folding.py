@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from app.vision.backbones import load_backbone
+from app.vision.backbones import BACKBONES, load_backbone
 from app.vision.folding import fold_batchnorm
 from app.vision.layers import capture
 
@@ -22,12 +22,30 @@ def with_statistics(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "mobilenet_v3_large"])
-def test_a_folded_network_has_the_plain_ones_output_and_gradient(name: str) -> None:
-    from torchvision.models import get_model
+class Twice(nn.Module):
+    """Two convolutions and two norms, called in the order that `calls` says."""
 
+    def __init__(self, *calls: str) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 3, 3, padding=1), nn.Conv2d(3, 3, 3, padding=1)
+        self.norm, self.other = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+        self.calls = calls
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for call in self.calls:
+            x = self.get_submodule(call)(input=x)
+        return x
+
+
+class RectifiedNorm(nn.BatchNorm2d):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        return super().forward(x).relu()
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "resnet18", "mobilenet_v2", "mobilenet_v3_large"])
+def test_a_folded_network_has_the_plain_ones_output_and_gradient(name: str) -> None:
     torch.manual_seed(0)
-    plain = with_statistics(get_model(name, weights=None))
+    plain = with_statistics(BACKBONES[name].build())
     folded = fold_batchnorm(plain)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     gradients = []
@@ -66,3 +84,39 @@ def test_a_norm_that_no_convolution_feeds_stays() -> None:
     folded = fold_batchnorm(network)
     assert isinstance(folded.get_submodule("1"), nn.BatchNorm2d)
     assert not folded.get_submodule("0").inplace
+
+
+@pytest.mark.parametrize(
+    ("network", "left"),
+    [
+        (Twice("a", "norm", "b", "other"), 0),
+        (Twice("a", "norm", "a", "other"), 2),  # one convolution cannot be both
+        (Twice("a", "norm", "b", "norm"), 2),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False)), 0),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)), 1),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), RectifiedNorm(4)), 1),
+    ],
+)
+def test_a_norm_is_folded_only_where_the_answer_stays(network: nn.Module, left: int) -> None:
+    generator = torch.Generator().manual_seed(2)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+            module.running_mean.copy_(torch.randn(module.num_features, generator=generator))
+    network.eval()
+    names = [name for name, _ in network.named_modules()]
+    folded = fold_batchnorm(network)
+    pixels = torch.rand(2, 3, 16, 16, generator=generator)
+    with torch.inference_mode():
+        torch.testing.assert_close(folded(pixels), network(pixels), atol=1e-4, rtol=1e-4)
+    assert [name for name, _ in folded.named_modules()] == names
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()) == left
+
+
+def test_the_network_that_was_given_stays_as_it_was() -> None:
+    network = with_statistics(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True)))
+    before = {name: values.clone() for name, values in network.state_dict().items()}
+    fold_batchnorm(network)
+    assert isinstance(network.get_submodule("1"), nn.BatchNorm2d)
+    assert network.get_submodule("2").inplace
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(torch.equal(values, before[name]) for name, values in network.state_dict().items())
