@@ -10,7 +10,7 @@ from math import sqrt
 from pathlib import Path
 
 from app.client import DEFAULT_URL, Client
-from benchmarks.classify import ROOT
+from benchmarks.servers import ROOT
 
 WNIDS = {
     "n01440764": 0, "n02102040": 217, "n02979186": 482, "n03000684": 491, "n03028079": 497,

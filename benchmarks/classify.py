@@ -8,81 +8,40 @@ import io
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.load import Answer, Load, Outcome
+from benchmarks.servers import OURS, ROOT, TUTORIAL, Server, busy_seconds, cpu_seconds, memory_mb, running
 
-ROOT = Path(__file__).resolve().parent.parent
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-@dataclass(frozen=True)
-class Server:
-    name: str
-    command: tuple[str, ...]
-    path: str
-    multipart: bool
-
-
-OURS = Server("inkblot", ("-m", "app", "serve", "--port"), "/v1/classify", multipart=False)
-TUTORIAL = Server("tutorial", ("-m", "benchmarks.tutorial_server"), "/classify", multipart=True)
+_NOISE = 0.1
+"""Share of the cores used by others beyond which the numbers are not to be believed."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """Seconds, milliseconds, requests a second and megabytes, as the names say."""
+    """Seconds, milliseconds, requests a second and megabytes, as the names say; `load` is the clients' own share."""
 
     start_s: float
     rate_1: float
     p50_1_ms: float
+    p99_1_ms: float
+    cpu_1_ms: float
     rate_16: float
     p50_16_ms: float
     p99_16_ms: float
     cpu_ms: float
+    load_cpu_ms: float
     memory_mb: float
     failed: int
-
-
-@contextmanager
-def running(server: Server, data_dir: Path) -> Iterator[tuple[int, int, float]]:
-    """Process id, port and seconds to ready; ended with SIGTERM."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environ = os.environ | {"INKBLOT_DATA_DIR": str(data_dir), "INKBLOT_LOG_LEVEL": "error"}
-    began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *server.command, str(port)], cwd=ROOT, env=environ)
-    try:
-        while not _is_ready(port):
-            if process.poll() is not None or time.perf_counter() - began > 120:
-                raise SystemExit(f"The {server.name} server did not start.")
-            time.sleep(0.05)
-        yield process.pid, port, time.perf_counter() - began
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
+    others: float
+    """Share of the machine's cores that neither the server nor its clients used, but somebody else."""
 
 
 def send(load: Load) -> Outcome:
@@ -90,41 +49,73 @@ def send(load: Load) -> Outcome:
     command = [sys.executable, "-m", "benchmarks.load"]
     done = subprocess.run(command, input=json.dumps(asdict(load)), capture_output=True, text=True, check=True, cwd=ROOT)
     found = json.loads(done.stdout)
-    return Outcome(found["seconds"], [Answer(**one) for one in found["answers"]])
+    return Outcome(found["seconds"], [Answer(**one) for one in found["answers"]], found["cpu_s"])
+
+
+@dataclass(frozen=True)
+class Measured:
+    outcome: Outcome
+    cpu_s: float
+    others: float
+
+    @property
+    def cpu_ms(self) -> float:
+        return self.cpu_s * 1e3 / len(self.outcome.answers)
 
 
 def measure(server: Server, photos: list[str], seconds: float, data_dir: Path) -> Round:
     with running(server, data_dir) as (pid, port, start_s):
-        load = Load(port, server.path, photos, clients=16, seconds=1, multipart=server.multipart)
-        send(load)  # not counted
-        alone = send(Load(port, server.path, photos, 1, seconds, server.multipart))
-        before = _cpu_seconds(pid)
-        busy = send(Load(port, server.path, photos, 16, seconds, server.multipart))
-        cpu = _cpu_seconds(pid) - before
-        answers = alone.answers + busy.answers
-        latencies = busy.latencies_ms()
+        send(Load(port, server.path, photos, clients=16, seconds=1, multipart=server.multipart))  # not counted
+        alone = _watched(pid, Load(port, server.path, photos, 1, seconds, server.multipart))
+        busy = _watched(pid, Load(port, server.path, photos, 16, seconds, server.multipart))
+        quick, slow = alone.outcome.latencies_ms(), busy.outcome.latencies_ms()
+        if min(len(quick), len(slow)) < 2:
+            raise SystemExit(f"The {server.name} server answered next to nothing.")
+        answers = alone.outcome.answers + busy.outcome.answers
         return Round(
             start_s=start_s,
-            rate_1=len(alone.latencies_ms()) / alone.seconds,
-            p50_1_ms=statistics.median(alone.latencies_ms()),
-            rate_16=len(latencies) / busy.seconds,
-            p50_16_ms=statistics.median(latencies),
-            p99_16_ms=statistics.quantiles(latencies, n=100)[98],
-            cpu_ms=cpu * 1e3 / len(busy.answers),
-            memory_mb=_memory_mb(pid),
+            rate_1=len(quick) / alone.outcome.seconds,
+            p50_1_ms=statistics.median(quick),
+            p99_1_ms=_p99(quick),
+            cpu_1_ms=alone.cpu_ms,
+            rate_16=len(slow) / busy.outcome.seconds,
+            p50_16_ms=statistics.median(slow),
+            p99_16_ms=_p99(slow),
+            cpu_ms=busy.cpu_ms,
+            load_cpu_ms=busy.outcome.cpu_s * 1e3 / len(busy.outcome.answers),
+            memory_mb=memory_mb(pid),
             failed=sum(one.status != 200 for one in answers),
+            others=max(alone.others, busy.others),
         )
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+def _watched(pid: int, load: Load) -> Measured:
+    cpu, foreign = cpu_seconds(pid), _Foreign(pid)
+    outcome = send(load)
+    return Measured(outcome, cpu_seconds(pid) - cpu, foreign.share())
 
 
-def _memory_mb(pid: int) -> float:
-    """Proportional set size: shared pages count by share."""
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(next(line for line in rollup.splitlines() if line.startswith("Pss:")).split()[1]) / 1e3
+class _Foreign:
+    """What the machine does since then for neither the server, if there is one, nor the processes that we await."""
+
+    def __init__(self, server: int | None = None) -> None:
+        self._server, self._began = server, time.perf_counter()
+        self._before = self._seconds()
+
+    def share(self) -> float:
+        """Of all cores; 0 where the system does not tell."""
+        spent = (self._seconds() - self._before) / (time.perf_counter() - self._began)
+        return max(0.0, spent / (os.cpu_count() or 1))
+
+    def _seconds(self) -> float:
+        if (busy := busy_seconds()) is None:
+            return 0.0
+        times = os.times()
+        return busy - times.children_user - times.children_system - (cpu_seconds(self._server) if self._server else 0)
+
+
+def _p99(latencies: list[float]) -> float:
+    return statistics.quantiles(latencies, n=100, method="inclusive")[98]
 
 
 def bare(photos: list[str], seconds: float, data_dir: Path) -> None:
@@ -166,37 +157,53 @@ def bare(photos: list[str], seconds: float, data_dir: Path) -> None:
     print(sum(counts) / (time.perf_counter() - began))
 
 
-def rate_of_bare_work(photos: list[str], seconds: float, data_dir: Path) -> float:
+def rate_of_bare_work(photos: list[str], seconds: float, data_dir: Path) -> tuple[float, float]:
+    """Pictures a second, and the share of the cores that others had meanwhile."""
     command = [sys.executable, "-m", "benchmarks.classify", "--bare", str(data_dir), "--seconds", str(seconds)]
+    foreign = _Foreign()
     done = subprocess.run(command, input="\n".join(photos), capture_output=True, text=True, check=True, cwd=ROOT)
-    return float(done.stdout.split()[-1])
+    return float(done.stdout.split()[-1]), foreign.share()
 
 
-def check_under_pressure(photos: list[str], data_dir: Path) -> None:
+def check_under_pressure(photos: list[str], data_dir: Path) -> dict[str, float]:
     """300 requests at once, and a non-picture among every 8."""
     with running(OURS, data_dir) as (_, port, _):
-        flood = send(Load(port, OURS.path, photos, 300, 0))
-        refused = [one for one in flood.answers if one.status == 503]
-        slowest = max((one.seconds for one in refused), default=0.0)
-        print(
-            f"300 at once: {sum(one.status == 200 for one in flood.answers)} answered 200, {len(refused)} answered 503 "
-            f"({sum(one.retry_after for one in refused)} with Retry-After, the slowest after {slowest * 1e3:.0f} ms), "
-            f"{sum(one.status not in {200, 503} for one in flood.answers)} anything else"
-        )
-        mixed = send(Load(port, OURS.path, photos, 16, 5, poison_every=8))
-        bad = [one for one in mixed.answers if one.poison]
-        good = [one for one in mixed.answers if not one.poison]
-        print(
-            f"a non-picture among every 8: {sum(one.status == 200 for one in good)} of {len(good)} good ones answered, "
-            f"{sum(one.status == 415 for one in bad)} of {len(bad)} bad ones refused with 415"
-        )
+        flood = send(Load(port, OURS.path, photos, 300, 0)).answers
+        mixed = send(Load(port, OURS.path, photos, 16, 5, poison_every=8)).answers
+    refused = [one for one in flood if one.status == 503]
+    bad = [one for one in mixed if one.poison]
+    good = [one for one in mixed if not one.poison]
+    found = {
+        "flood_200": sum(one.status == 200 for one in flood),
+        "flood_503": len(refused),
+        "flood_503_with_retry_after": sum(one.retry_after for one in refused),
+        "flood_slowest_503_ms": max((one.seconds for one in refused), default=0.0) * 1e3,
+        "flood_else": sum(one.status not in {200, 503} for one in flood),
+        "mixed_good": len(good),
+        "mixed_good_200": sum(one.status == 200 for one in good),
+        "mixed_bad": len(bad),
+        "mixed_bad_415": sum(one.status == 415 for one in bad),
+    }
+    print(
+        f"300 at once: {found['flood_200']} answered 200, {found['flood_503']} answered 503 "
+        f"({found['flood_503_with_retry_after']} with Retry-After, the slowest after "
+        f"{found['flood_slowest_503_ms']:.0f} ms), {found['flood_else']} anything else"
+    )
+    print(
+        f"a non-picture among every 8: {found['mixed_good_200']} of {found['mixed_good']} good ones answered, "
+        f"{found['mixed_bad_415']} of {found['mixed_bad']} bad ones refused with 415"
+    )
+    return found
 
 
 def _photos(folder: Path | None, scratch: Path) -> list[str]:
     shared = ROOT.parent / "shared/data/cats-dogs/test"
     folder = folder or (shared if shared.is_dir() else None)
     if folder is not None:
-        return [str(path) for path in sorted(folder.rglob("*.jpg"))[::6][:64]]
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
+        if not found:
+            raise SystemExit(f"There are no JPEG files in {folder}.")
+        return [str(path) for path in found[:: max(1, len(found) // 64)][:64]]
     from PIL import Image, ImageFilter
 
     print("No photos here: smoothed noise of 500×375 takes their place.")
@@ -218,7 +225,7 @@ def _median(rounds: list[Round]) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=Path, help="folder of JPEG files; default: the development photos, else noise")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of both servers and the bare work; medians are printed")
     parser.add_argument("--seconds", type=float, default=6, help="of each load")
     parser.add_argument("--json", type=Path, help="also write the numbers there")
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
@@ -230,26 +237,41 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data_dir = Path(scratch) / "var"
         photos = _photos(choices.photos, Path(scratch))
+        with running(TUTORIAL, data_dir):
+            pass  # not counted: the libraries are read from the disk
         with running(OURS, data_dir) as (_, _, cold_s):
             pass
         rounds: dict[str, list[Round]] = {OURS.name: [], TUTORIAL.name: []}
-        limit = []
+        limit, noises = [], []
         for _ in range(choices.rounds):
             for server in (OURS, TUTORIAL):
                 rounds[server.name].append(measure(server, photos, choices.seconds, data_dir))
-            limit.append(rate_of_bare_work(photos, choices.seconds, data_dir))
+            most, noise = rate_of_bare_work(photos, choices.seconds, data_dir)
+            limit.append(most)
+            noises.append(noise)
         ours, tutorial = _median(rounds[OURS.name]), _median(rounds[TUTORIAL.name])
         print(f"{'':12}{'inkblot':>10}{'tutorial':>10}{'ratio':>8}")
         for name, value in ours.items():
             ratio = f"{value / tutorial[name]:8.2f}" if tutorial[name] else ""
-            print(f"{name:12}{value:10.1f}{tutorial[name]:10.1f}{ratio}")
+            print(f"{name:12}{value:10.2f}{tutorial[name]:10.2f}{ratio}")
         print(f"first start ever (the network is converted): {cold_s:.1f} s")
         print(f"p99 / p50 at 16 clients: {ours['p99_16_ms'] / ours['p50_16_ms']:.2f}")
         of_bare = statistics.median(one.rate_16 / most for one, most in zip(rounds[OURS.name], limit, strict=True))
         print(f"of the bare work's {statistics.median(limit):.1f} pictures a second: {of_bare:.0%}")
-        check_under_pressure(photos, data_dir)
+        noises += [one.others for some in rounds.values() for one in some]
+        if max(noises) > _NOISE:
+            print(f"NOT QUIET: something else used {max(noises):.0%} of the machine's cores meanwhile. Repeat it.")
+        checks = check_under_pressure(photos, data_dir)
         if choices.json:
-            numbers = {"inkblot": ours, "tutorial": tutorial, "bare_rate": statistics.median(limit), "cold_s": cold_s}
+            numbers = {
+                "inkblot": ours,
+                "tutorial": tutorial,
+                "bare_rate": statistics.median(limit),
+                "of_bare": of_bare,
+                "cold_s": cold_s,
+                "noise": max(noises),
+                "checks": checks,
+            }
             choices.json.write_text(json.dumps(numbers, indent=2) + "\n")
 
 

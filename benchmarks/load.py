@@ -10,7 +10,9 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+_Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _BOUNDARY = "inkblot-benchmark"
+_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Load:
 
 @dataclass
 class Answer:
+    """`status` is 0 where none came."""
+
     status: int
     seconds: float
     poison: bool = False
@@ -39,6 +43,8 @@ class Answer:
 class Outcome:
     seconds: float
     answers: list[Answer] = field(default_factory=list)
+    cpu_s: float = 0.0
+    """Processor time that the clients took from the server on the same machine."""
 
     def latencies_ms(self) -> list[float]:
         return sorted(one.seconds * 1e3 for one in self.answers if one.status == 200)
@@ -49,33 +55,51 @@ async def run(load: Load, photos: list[bytes]) -> Outcome:
     poison = _request(load, b"no picture at all, but long enough to look like a body " * 40)
     outcome = Outcome(0)
     sent = 0
-    began = time.perf_counter()
+    opened = await asyncio.gather(*(_connect(load) for _ in range(load.clients)))
+    began, cpu = time.perf_counter(), time.process_time()
 
-    async def client() -> None:
+    async def client(connection: _Connection | None) -> None:
         nonlocal sent
-        reader, writer = await asyncio.open_connection("127.0.0.1", load.port)
         while True:
             number = sent
             sent += 1
             bad = load.poison_every > 0 and number % load.poison_every == load.poison_every - 1
             asked = time.perf_counter()
-            writer.write(poison if bad else bodies[number % len(bodies)])
-            try:
-                await writer.drain()
-                status, retry_after, closes = await _read(reader)
-            except (OSError, asyncio.IncompleteReadError):
-                status, retry_after, closes = 0, False, True
+            status, retry_after, closes = await _ask(connection, poison if bad else bodies[number % len(bodies)])
             outcome.answers.append(Answer(status, time.perf_counter() - asked, bad, retry_after))
-            if time.perf_counter() - began >= load.seconds:
-                break
+            done = time.perf_counter() - began >= load.seconds
+            if connection is not None and (closes or done):
+                connection[1].close()
+            if done:
+                return
             if closes:
-                writer.close()
-                reader, writer = await asyncio.open_connection("127.0.0.1", load.port)
-        writer.close()
+                await asyncio.sleep(0.01 if status == 0 else 0)  # a server that is gone is not asked in a busy loop
+                connection = await _connect(load)
 
-    await asyncio.gather(*(client() for _ in range(load.clients)))
-    outcome.seconds = time.perf_counter() - began
+    await asyncio.gather(*(client(connection) for connection in opened))
+    outcome.seconds, outcome.cpu_s = time.perf_counter() - began, time.process_time() - cpu
     return outcome
+
+
+async def _connect(load: Load) -> _Connection | None:
+    try:
+        return await asyncio.open_connection("127.0.0.1", load.port)
+    except OSError:
+        return None
+
+
+async def _ask(connection: _Connection | None, request: bytes) -> tuple[int, bool, bool]:
+    """Status, whether there was a Retry-After, and whether the connection is of no more use."""
+    if connection is None:
+        return 0, False, True
+    reader, writer = connection
+    writer.write(request)
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await writer.drain()
+            return await _read(reader)
+    except (OSError, asyncio.IncompleteReadError):  # TimeoutError is an OSError
+        return 0, False, True
 
 
 def _request(load: Load, data: bytes) -> bytes:

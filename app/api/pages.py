@@ -1,5 +1,6 @@
 """Pages for people: the API's documentation and what each problem means. Nothing on them leaves the origin."""
 
+import re
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -57,7 +58,7 @@ async def problem(slug: str) -> HTMLResponse:
         status=int(kind.status),
         phrase=kind.status.phrase,
         title=escape(kind.title),
-        advice=escape(kind.advice),
+        advice=re.sub(r"`(.+?)`", r"<code>\1</code>", escape(kind.advice)),
     )
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from app.vision.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
 from app.vision.batcher import QueueFullError
 from app.vision.image import ImageTooLargeError, InvalidImageError, UnsupportedImageError
+from app.vision.inference import EngineUnavailableError
 from app.vision.labels import UnknownLabelError
 from app.vision.layers import UnknownLayerError
 from app.vision.repository import BrokenModelError, UnknownModelError
@@ -135,6 +136,7 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
     BodyTooLargeError: "body-too-large",
     BrokenModelError: "model-unavailable",
     ClientDisconnect: "malformed-request",
+    EngineUnavailableError: "model-unavailable",
     ImageTooLargeError: "image-too-large",
     InvalidImageError: "invalid-image",
     MalformedRequestError: "malformed-request",

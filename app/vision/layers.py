@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, TypeGuard
 
 import torch
@@ -33,10 +34,12 @@ class Layer:
     suggested: bool
 
 
-def list_layers(backbone: Backbone) -> list[Layer]:
+@lru_cache(maxsize=32)
+def list_layers(backbone: Backbone) -> tuple[Layer, ...]:
     """Every layer with an output of more than one pixel, in the order in which the network runs them.
 
-    A convolution with a folded norm is left out: what it computes is found under the norm's name.
+    Runs the network once, at the first call for a backbone. A convolution with a folded norm is left out: what it
+    computes is found under the norm's name.
     """
     stages = backbone.card.stages
     layers: list[Layer] = []
@@ -45,7 +48,7 @@ def list_layers(backbone: Backbone) -> list[Layer]:
         layers.append(Layer(name, shape, stage, suggested=name in stages))
         if name in stages:
             stage = min(stages.index(name) + 1, len(stages) - 1)
-    return layers
+    return tuple(layers)
 
 
 def _spatial_outputs(backbone: Backbone) -> Iterator[tuple[str, tuple[int, int, int]]]:

@@ -38,7 +38,7 @@ class Twice(nn.Module):
 
 
 class RectifiedNorm(nn.BatchNorm2d):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x).relu()
 
 
