@@ -5,9 +5,10 @@ The names of the parameters are those of the published PyTorch checkpoints.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 # repeats, kernel, stride, expansion, channels out: MobileNetV2's table with EfficientNet-B0's numbers
@@ -28,12 +29,17 @@ class SameConv2d(nn.Conv2d):
     """Convolution with TensorFlow's "SAME" padding: an odd total is padded more at the right and the bottom."""
 
     def forward(self, x: Tensor) -> Tensor:
-        height, width = (
-            _same_padding(int(size), kernel, stride)
-            for size, kernel, stride in zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
-        )
-        padded = functional.pad(x, (*width, *height))
+        padded = _pad(x, self.kernel_size, self.stride)
         return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+@fx.wrap  # a call of its own in traced graphs, where a tensor has no size yet
+def _pad(x: Tensor, kernels: Sequence[int], strides: Sequence[int]) -> Tensor:
+    height, width = (
+        _same_padding(int(size), kernel, stride)
+        for size, kernel, stride in zip(x.shape[-2:], kernels, strides, strict=True)
+    )
+    return functional.pad(x, (*width, *height))
 
 
 def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:

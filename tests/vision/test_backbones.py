@@ -146,6 +146,15 @@ def test_same_padding_is_tensorflows(size: int, kernel: int, before: int) -> Non
     assert convolution(impulse)[0, 0].count_nonzero() == (after // 2 + 1) ** 2
 
 
+def test_same_padding_follows_the_size_in_a_traced_network_too() -> None:
+    torch.manual_seed(0)
+    network = BACKBONES["efficientnet_lite0"].build().eval()
+    traced = torch.fx.symbolic_trace(network)
+    with torch.inference_mode():
+        for size in (64, 75):
+            torch.testing.assert_close(traced(pixels(size=size)), network(pixels(size=size)))
+
+
 def test_missing_weights_are_told_with_the_names_of_the_files_that_would_do(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError, match=r"vgg16-397923af\.pth.*INKBLOT_WEIGHTS_DIR"):
         load_backbone("vgg16", None)
@@ -248,14 +257,14 @@ def test_an_unknown_backbone_suggests_the_nearest() -> None:
     assert "resnet18" in refused.value.suggestions
 
 
-def test_the_default_backbone_comes_without_torchvision_optimizers_and_usage_reports() -> None:
+def test_the_default_backbone_comes_without_torchvision_timm_and_usage_reports(tmp_path: Path) -> None:
     code = """
-import sys, tempfile, pathlib, app.main
+import sys, pathlib, app.main
 from app.vision.backbones import load_backbone
 from app.vision.inference import OpenVinoForward
 backbone, _ = load_backbone("efficientnet_lite0", None)
-OpenVinoForward(backbone, pathlib.Path(tempfile.mkdtemp()), threads=1)
+OpenVinoForward(backbone, pathlib.Path(sys.argv[1]), threads=1)
 print([name for name in ("torchvision", "timm") if name in sys.modules], sys.modules["openvino_telemetry"])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[-2] == "[] None"
