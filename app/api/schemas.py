@@ -205,7 +205,7 @@ class BackboneOut(BaseModel):
     input_size: int
     feature_size: int
     weights: list[str] = Field(
-        description="The file names that are looked for in INKBLOT_WEIGHTS_DIR; empty if a package brings them."
+        description="The file names that will do: in INKBLOT_WEIGHTS_DIR, or in the package that brings them."
     )
     licence: str
     source: str
