@@ -98,7 +98,12 @@ class OpenVinoForward:
             "ENABLE_CPU_PINNING": False,
             "INFERENCE_NUM_THREADS": threads,
         }
-        self._compiled = core.compile_model(core.read_model(converted), "CPU", options)
+        try:
+            self._compiled = core.compile_model(core.read_model(converted), "CPU", options)
+        except RuntimeError:  # a file that a full disk or a crash cut short: once more from the start
+            shutil.rmtree(converted.parent, ignore_errors=True)
+            converted = _converted(backbone, cache_dir)
+            self._compiled = core.compile_model(core.read_model(converted), "CPU", options)
         self._requests = threading.local()
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:

@@ -1,3 +1,4 @@
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,6 +44,18 @@ def test_the_network_is_converted_once(loaded: tuple[Backbone, nn.Linear], cache
     OpenVinoForward(backbone, cache_dir, threads=1)
     assert {path: path.stat().st_mtime_ns for path in cache_dir.rglob("*")} == before
     assert len(list(cache_dir.iterdir())) == 1
+
+
+@pytest.mark.parametrize("file", ["model.bin", "model.xml"])
+def test_a_damaged_cache_is_made_anew(loaded: tuple[Backbone, nn.Linear], cache_dir: Path, file: str) -> None:
+    backbone, _ = loaded
+    OpenVinoForward(backbone, cache_dir, threads=1)
+    (damaged,) = cache_dir.glob(f"*/{file}")
+    whole = damaged.stat().st_size
+    os.truncate(damaged, whole // 2)
+    features = OpenVinoForward(backbone, cache_dir, threads=1)(canvases(1))
+    torch.testing.assert_close(features, TorchForward(backbone, CPU)(canvases(1)), atol=1e-3, rtol=1e-3)
+    assert damaged.stat().st_size == whole
 
 
 class Wrong:
