@@ -4,7 +4,6 @@ import asyncio
 import os
 import platform
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -17,9 +16,10 @@ import torch
 from PIL import Image
 
 from app.client import Client, ClientError
+from app.main import predictor_for, probe_address, repository_for
 from app.settings import Settings, SettingsError
 from app.vision.backbones import BACKBONES, find_weights
-from app.vision.predictor import Predictor, pick_device
+from app.vision.predictor import DeviceUnavailableError, pick_device
 from app.vision.repository import ModelRepository
 
 _GIB: Final = 1024**3
@@ -60,9 +60,8 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
 def _device(settings: Settings) -> Finding:
     try:
         device = pick_device(settings.device)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        return Finding(Verdict.FAIL, "device", f"{settings.device} cannot be used: {str(error).splitlines()[0]}")
+    except DeviceUnavailableError as error:
+        return Finding(Verdict.FAIL, "device", f"{settings.device} cannot be used: {error}")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{settings.threads} model threads"
     return Finding(Verdict.OK, "device", f"{device} ({name}), torch {torch.__version__}")
 
@@ -82,10 +81,7 @@ def _memory() -> Iterator[Finding]:
 
 def _port(settings: Settings) -> Finding:
     try:
-        kind, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(kind) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+        probe_address(settings)
     except OSError as error:
         return _who_listens(settings, error)
     return Finding(Verdict.OK, "port", f"{settings.host}:{settings.port} is free")
@@ -113,9 +109,7 @@ def _data_dir(settings: Settings) -> Finding:
 
 
 def _models(settings: Settings) -> Iterator[Finding]:
-    repository = ModelRepository(
-        [settings.models_dir], weights_dir=settings.weights_dir, device=pick_device(settings.device)
-    )
+    repository = repository_for(settings)
     names = [card.name for card in repository.cards()]
     for folder in sorted(path.parent for path in settings.models_dir.glob("*/model.json")):
         try:
@@ -136,14 +130,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
 
 
 async def _speed(settings: Settings, repository: ModelRepository) -> Finding:
-    predictor = Predictor(
-        repository,
-        default_model=settings.default_model,
-        device=pick_device(settings.device),
-        engine=settings.engine,
-        cache_dir=settings.data_dir / "cache",
-        threads=settings.threads,
-    )
+    predictor = predictor_for(settings, repository)
     picture = BytesIO()
     Image.effect_mandelbrot((500, 375), (-2, -1.2, 1, 1.2), 64).save(picture, "JPEG")
     try:

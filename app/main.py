@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import sys
@@ -11,7 +10,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
-import torch
 import uvicorn
 from fastapi import FastAPI
 
@@ -21,7 +19,7 @@ from app.api.envelope import Envelope
 from app.memory import keep_big_blocks
 from app.settings import Settings
 from app.vision.image import ImageLimits
-from app.vision.predictor import Predictor, pick_device
+from app.vision.predictor import DeviceUnavailableError, Predictor, pick_device
 from app.vision.repository import BrokenModelError, ModelRepository, UnknownModelError
 
 log = logging.getLogger(__name__)
@@ -47,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        predictor = _predictor(settings)
+        predictor = predictor_for(settings, repository_for(settings))
         loading = asyncio.create_task(_load(predictor))
         yield {"settings": settings, "predictor": predictor, "loading": loading}
         loading.cancel()
@@ -71,13 +69,16 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _predictor(settings: Settings) -> Predictor:
+def repository_for(settings: Settings) -> ModelRepository:
+    """Raises `DeviceUnavailableError`."""
     device = pick_device(settings.device)
-    repository = ModelRepository([settings.models_dir], weights_dir=settings.weights_dir, device=device)
+    return ModelRepository([settings.models_dir], weights_dir=settings.weights_dir, device=device)
+
+
+def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
     return Predictor(
         repository,
         default_model=settings.default_model,
-        device=device,
         engine=settings.engine,
         cache_dir=settings.data_dir / "cache",
         threads=settings.threads,
@@ -120,19 +121,21 @@ def serve(settings: Settings) -> None:
 def _check(settings: Settings) -> None:
     """What would only show later, or as a traceback: a device, model or port that is not there."""
     try:
-        device = pick_device(settings.device)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise CannotServeError(f"INKBLOT_DEVICE={settings.device}: {str(error).splitlines()[0]}") from error
-    repository = ModelRepository([settings.models_dir], weights_dir=settings.weights_dir, device=device)
-    try:
-        repository.card(settings.default_model)
+        repository_for(settings).card(settings.default_model)
+    except DeviceUnavailableError as error:
+        raise CannotServeError(f"INKBLOT_DEVICE={settings.device}: {error}") from error
     except (UnknownModelError, BrokenModelError) as error:
         raise CannotServeError(f"{error} The default model must be one of those in {settings.models_dir}.") from error
     try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        with socket.create_server((settings.host, settings.port), family=family):
-            pass
+        probe_address(settings)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise CannotServeError(f"{settings.host}:{settings.port} cannot be listened on: {reason}.") from error
+        where = f"{settings.host}:{settings.port}"
+        raise CannotServeError(f"{where} cannot be listened on: {error.strerror}.") from error
+
+
+def probe_address(settings: Settings) -> None:
+    """Raises `OSError` if the service could not listen there: taken, not allowed, or no address of this machine."""
+    family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)

@@ -20,6 +20,8 @@ class ModelCard:
     version: int
     backbone: str
     num_classes: int
+    original_head: bool = False
+    """Whether the head is the backbone's own ImageNet head, and not one that was learned on it."""
     description: "Mapping[str, str]" = field(default_factory=dict)
     """By language."""
     licence: str | None = None

@@ -5,7 +5,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -63,17 +63,28 @@ class _Upload:
 
 @dataclass(frozen=True)
 class _Read:
+    picture: Picture
     canvas: Canvas
-    prediction: Prediction
+    decode_ms: float
+
+
+class DeviceUnavailableError(RuntimeError):
+    """A device that torch does not know, or that is not in this machine."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU; anything else is torch's name of a device."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """`auto` is CUDA, else Apple's MPS, else the CPU; anything else is torch's name of a device.
+
+    Raises `DeviceUnavailableError` if nothing can be put there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceUnavailableError(str(error).splitlines()[0]) from error
+    return device
 
 
 class Predictor:
@@ -84,7 +95,6 @@ class Predictor:
         repository: ModelRepository,
         *,
         default_model: str,
-        device: torch.device,
         engine: Engine = "auto",
         cache_dir: Path,
         threads: int,
@@ -92,10 +102,10 @@ class Predictor:
         max_queue: int = 256,
         limits: ImageLimits | None = None,
     ) -> None:
-        self.repository, self.device, self.limits = repository, device, limits or ImageLimits()
+        self.repository, self.device, self.limits = repository, repository.device, limits or ImageLimits()
         self.default_model = default_model
         self._engine, self._cache_dir = engine, cache_dir
-        self._threads = threads if device.type == "cpu" else 1
+        self._threads = threads if self.device.type == "cpu" else 1
         self._forwards: dict[str, Forward] = {}
         self._preparing = asyncio.Lock()
         self._max_batch = max_batch
@@ -158,7 +168,7 @@ class Predictor:
         groups: dict[Classifier, list[tuple[int, _Read]]] = defaultdict(list)
         for index, upload in enumerate(uploads):
             try:
-                read = self._read(upload, began)
+                read = self._read(upload)
             except InvalidImageError as error:
                 answers[index] = error
             else:
@@ -168,29 +178,27 @@ class Predictor:
             probabilities = self._infer(classifier, [read.canvas for _, read in group])
             inference_ms = (time.perf_counter() - asked) * 1e3
             for (index, read), row in zip(group, probabilities, strict=True):
-                answers[index] = replace(read.prediction, probabilities=row, inference_ms=inference_ms)
+                upload = uploads[index]
+                answers[index] = Prediction(
+                    card=classifier.card,
+                    labels=classifier.labels,
+                    probabilities=row,
+                    sha256=sha256(upload.data).hexdigest(),
+                    format=read.picture.format,
+                    width=read.picture.width,
+                    height=read.picture.height,
+                    decode_ms=read.decode_ms,
+                    queue_ms=(began - upload.submitted) * 1e3,
+                    inference_ms=inference_ms,
+                )
         return [answers[index] for index in range(len(uploads))]
 
-    def _read(self, upload: _Upload, began: float) -> _Read:
+    def _read(self, upload: _Upload) -> _Read:
         asked = time.perf_counter()
         fit = upload.classifier.backbone.fit
         picture = Picture.read(upload.data, self.limits, fit=fit)
         canvas = picture.canvas(fit)
-        return _Read(
-            canvas,
-            Prediction(
-                card=upload.classifier.card,
-                labels=upload.classifier.labels,
-                probabilities=torch.empty(0),
-                sha256=sha256(upload.data).hexdigest(),
-                format=picture.format,
-                width=picture.width,
-                height=picture.height,
-                decode_ms=(time.perf_counter() - asked) * 1e3,
-                queue_ms=(began - upload.submitted) * 1e3,
-                inference_ms=0.0,
-            ),
-        )
+        return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
 
     def _infer(self, classifier: Classifier, canvases: Sequence[Canvas]) -> Tensor:
         features = self._forwards[classifier.backbone.card.name](np.stack(canvases))

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -48,7 +48,7 @@ class ModelRepository:
     """
 
     def __init__(self, folders: Sequence[Path], *, weights_dir: Path | None, device: torch.device) -> None:
-        self._folders, self._weights_dir, self._device = tuple(folders), weights_dir, device
+        self._folders, self._weights_dir, self.device = tuple(folders), weights_dir, device
         self._classifiers: dict[str, tuple[int, Classifier]] = {}
         self._backbones: dict[str, tuple[Backbone, nn.Linear]] = {}
         self._loading = Lock()
@@ -56,17 +56,9 @@ class ModelRepository:
     def cards(self) -> list[ModelCard]:
         """All models, those with a folder first; a broken folder is logged and left out."""
         found: dict[str, ModelCard] = {}
-        originals = set()
-        for path in self._model_files():
-            try:
-                card = self._read_card(path)
-            except BrokenModelError as error:
-                log.warning("%s", error)
-                continue
-            if card.name not in found:
-                found[card.name] = card
-                if _read_json(path).get("head") == _ORIGINAL:
-                    originals.add(card.backbone)
+        for _, card in self._readable():
+            found.setdefault(card.name, card)
+        originals = {card.backbone for card in found.values() if card.original_head}
         for name, backbone in BACKBONES.items():
             if originals and name not in originals and name not in found and find_weights(backbone, self._weights_dir):
                 found[name] = ModelCard(
@@ -74,6 +66,7 @@ class ModelRepository:
                     version=1,
                     backbone=name,
                     num_classes=1000,
+                    original_head=True,
                     description={
                         "en": f"{name} with its original ImageNet head",
                         "tr": f"Özgün ImageNet başlığıyla {name}",
@@ -118,11 +111,16 @@ class ModelRepository:
     def _backbone(self, name: str) -> tuple[Backbone, nn.Linear]:
         if name not in self._backbones:
             backbone, original = load_backbone(name, self._weights_dir)
-            self._backbones[name] = backbone.to(self._device), original.to(self._device)
+            self._backbones[name] = backbone.to(self.device), original.to(self.device)
         return self._backbones[name]
 
-    def _model_files(self) -> list[Path]:
-        return [path for folder in self._folders for path in sorted(folder.glob("*/model.json"))]
+    def _readable(self) -> Iterator[tuple[Path, ModelCard]]:
+        """The cards in the folders, and where they lie; a broken one is logged and left out."""
+        for path in (path for folder in self._folders for path in sorted(folder.glob("*/model.json"))):
+            try:
+                yield path, self._read_card(path)
+            except BrokenModelError as error:
+                log.warning("%s", error)
 
     def _path(self, name: str) -> Path | None:
         if not _NAME.fullmatch(name):  # a name is never a path
@@ -131,7 +129,7 @@ class ModelRepository:
         return next((path for path in paths if path.is_file()), None)
 
     def _path_of_original(self) -> Path:
-        return next(path for path in self._model_files() if _read_json(path).get("head") == _ORIGINAL)
+        return next(path for path, card in self._readable() if card.original_head)
 
     def _changed(self, name: str) -> int:
         """When the card was last written; 0 for a model without a folder. On every request's way, hence no `Path`."""
@@ -150,6 +148,7 @@ class ModelRepository:
                 version=int(record.get("version", 1)),
                 backbone=str(record["backbone"]),
                 num_classes=int(record["num_classes"]),
+                original_head=record.get("head") == _ORIGINAL,
                 description=dict(record.get("description", {})),
                 licence=record.get("licence"),
                 source=record.get("source"),
@@ -165,7 +164,7 @@ class ModelRepository:
 
     def _read_head(self, name: str, card: ModelCard, backbone: Backbone) -> nn.Linear | None:
         path = self._path(name)
-        if path is None or _read_json(path).get("head") == _ORIGINAL:
+        if path is None or card.original_head:
             return None
         file = path.with_name("head.safetensors")
         head = nn.Linear(backbone.card.feature_size, card.num_classes).requires_grad_(requires_grad=False)
@@ -173,7 +172,7 @@ class ModelRepository:
             head.load_state_dict(load_file(file))
         except (OSError, RuntimeError, SafetensorError) as error:
             raise BrokenModelError(f"{file} is not the head of {name}: {error}") from error
-        return head.to(self._device)
+        return head.to(self.device)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def test_a_broken_folder_does_not_stop_the_others(tmp_path: Path, file: str, con
     write_model(tmp_path)
     models = repository(tmp_path)
     assert "colours" in [card.name for card in models.cards()]
+    with_original = repository(tmp_path, ROOT / "models")  # the broken folder is looked at first
+    assert with_original.labels("efficientnet_lite1").find("tabby").index == 281
     assert models.load("colours").card.num_classes == 2
     with pytest.raises(BrokenModelError):
         models.load("broken")
