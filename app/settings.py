@@ -103,9 +103,7 @@ class Settings:
         known = {PREFIX + one.name.upper(): one for one in fields(cls)}
         values: dict[str, Any] = {}
         for name, text in environ.items():
-            if not name.startswith(PREFIX):
-                continue
-            if name in _OF_OTHERS:
+            if not name.startswith(PREFIX) or name in _OF_OTHERS:
                 continue
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0)
