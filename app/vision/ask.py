@@ -1,0 +1,195 @@
+"""Algorithms that need many answers of a network do not call it: they ask, and whoever runs them answers.
+
+So one forward and backward pass serves many algorithms at once, and progress, previews, cancelling and deadlines are
+the runner's affair: it just does not answer the next ask. `run` is the runner for notebooks and tests.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import torch
+from torch import Tensor
+
+from app.vision.backbones import Backbone
+from app.vision.classifier import Classifier
+from app.vision.layers import capture
+
+Result = TypeVar("Result")
+
+_PASS: Final = {"cpu": 8 * 224 * 224}
+"""Pixels in one pass: on a CPU more is no quicker, and takes memory."""
+_PASS_ELSEWHERE: Final = 96 * 224 * 224
+
+
+@dataclass(frozen=True)
+class Progress:
+    step: int
+    steps: int
+    score: float | None = None
+    """Of what is being optimised; a probability in 0..1 where there is one."""
+    loss: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Activity:
+    """What an objective gets to see of the network: logits `(n, classes)`, pooled features `(n, features)`, and the
+    asked layers' activations `(n, C, H, W)` by name."""
+
+    logits: Tensor
+    features: Tensor
+    layers: Mapping[str, Tensor]
+
+
+Objective = Callable[[Activity], Tensor]
+"""Scores `(n,)`, one for each canvas; the more, the better."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ask:
+    """What does `classifier` answer to these canvases, `(n, 3, H, W)` in [0, 1], and how does the objective rise?
+
+    Without an objective it is the answer alone, at a third of the cost. What the two functions return is read before
+    the ask is answered: `preview` a picture `(3, H, W)` in [0, 1] of how far it has come, `state` all the tensors that
+    the algorithm needs to go on from this very ask (its `resume` argument).
+    """
+
+    classifier: Classifier
+    canvas: Tensor
+    objective: Objective | None = None
+    layers: tuple[str, ...] = ()
+    progress: Progress | None = None
+    preview: Callable[[], Tensor] | None = None
+    state: Callable[[], Mapping[str, Tensor]] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """Logits `(n, classes)`, scores `(n,)`, and the gradient of each score by its canvas, `(n, 3, H, W)`.
+
+    Scores and gradient are empty without an objective. All lie on the device of the canvas.
+    """
+
+    logits: Tensor
+    scores: Tensor = field(default_factory=lambda: torch.empty(0))
+    gradient: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+Algorithm = Generator[Ask, Answer, Result]
+
+
+def run(algorithm: Algorithm[Result]) -> Result:
+    """Answer all that an algorithm asks, and return what it returns."""
+    try:
+        asked = next(algorithm)
+        while True:
+            (answered,) = answer([asked])
+            if isinstance(answered, Exception):
+                raise answered
+            asked = algorithm.send(answered)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+def answer(asks: Sequence[Ask]) -> list[Answer | Exception]:
+    """Answer each ask, with one pass for all that share backbone and canvas size.
+
+    An ask gets the same bits in any company: heads and objectives run for each by itself, and the backbone never runs
+    a batch of one with several CPU threads, where its kernels round differently. An objective that raises fails alone.
+    """
+    answers: dict[int, Answer | Exception] = {}
+    for indices in _passes(asks):
+        together = [asks[index] for index in indices]
+        answers.update(zip(indices, _answer_pass(together), strict=True))
+    return [answers[index] for index in range(len(asks))]
+
+
+def _passes(asks: Sequence[Ask]) -> Iterator[list[int]]:
+    alike: dict[tuple[Backbone, torch.Size, bool], list[int]] = defaultdict(list)
+    for index, ask in enumerate(asks):
+        alike[ask.classifier.backbone, ask.canvas.shape[2:], ask.objective is None].append(index)
+    for (backbone, size, _), indices in alike.items():
+        room = _PASS.get(backbone.mean.device.type, _PASS_ELSEWHERE) // size.numel()
+        pass_: list[int] = []
+        canvases = 0
+        for index in indices:
+            number = len(asks[index].canvas)
+            if pass_ and canvases + number > room:
+                yield pass_
+                pass_, canvases = [], 0
+            pass_.append(index)
+            canvases += number
+        yield pass_
+
+
+def _answer_pass(asks: Sequence[Ask]) -> list[Answer | Exception]:
+    backbone = asks[0].classifier.backbone
+    canvases = torch.cat([ask.canvas.detach().to(backbone.mean.device) for ask in asks])
+    if len(canvases) == 1 and canvases.device.type == "cpu" and torch.get_num_threads() > 1:
+        canvases = canvases.expand(2, -1, -1, -1)
+    canvases = canvases.contiguous(memory_format=torch.channels_last)
+    wants_gradient = asks[0].objective is not None
+    names = tuple(dict.fromkeys(name for ask in asks for name in ask.layers))
+    with torch.set_grad_enabled(wants_gradient), capture(backbone.network, names) as layers:
+        features = backbone(canvases.requires_grad_(wants_gradient))
+    seen = [features, *(layers[name] for name in names)]
+    leaves = [_Leaves(ask, names, part) for ask, part in zip(asks, _parts(asks, seen), strict=True)]
+    if wants_gradient:
+        _pull_back(canvases, seen, leaves)
+    return [leaf.answer() for leaf in leaves]
+
+
+def _parts(asks: Sequence[Ask], seen: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Of all tensors, those rows that belong to each ask."""
+    start = 0
+    for ask in asks:
+        stop = start + len(ask.canvas)
+        yield [tensor[start:stop] for tensor in seen]
+        start = stop
+
+
+class _Leaves:
+    """What one ask sees, cut off from the network, so that its head and objective have a small graph of their own."""
+
+    def __init__(self, ask: Ask, names: Sequence[str], parts: Sequence[Tensor]) -> None:
+        self._ask = ask
+        self._failure: Exception | None = None
+        self._scores = self._gradient = torch.empty(0)
+        self.leaves = [part.detach().requires_grad_(ask.objective is not None) for part in parts]
+        self.gradients = [torch.zeros_like(part) for part in self.leaves]
+        activations = dict(zip(names, self.leaves[1:], strict=True))
+        with torch.set_grad_enabled(ask.objective is not None):
+            self._logits = ask.classifier.head(self.leaves[0])
+            if ask.objective is None:
+                return
+            try:
+                scores = ask.objective(Activity(self._logits, self.leaves[0], activations))
+                found = torch.autograd.grad(scores.sum(), self.leaves, allow_unused=True)
+            except Exception as error:  # the objective of one must not fail the others
+                self._failure = error
+                return
+        self._scores = scores.detach()
+        self.gradients = [zero if one is None else one for one, zero in zip(found, self.gradients, strict=True)]
+
+    def take(self, gradient: Tensor) -> None:
+        self._gradient = gradient.to(self._ask.canvas.device)
+
+    def answer(self) -> Answer | Exception:
+        device = self._ask.canvas.device
+        return self._failure or Answer(self._logits.detach().to(device), self._scores.to(device), self._gradient)
+
+
+def _pull_back(canvases: Tensor, seen: Sequence[Tensor], leaves: Sequence[_Leaves]) -> None:
+    """One backward pass, from what every ask sees to its canvases."""
+    gradients = [torch.cat(parts) for parts in zip(*(leaf.gradients for leaf in leaves), strict=True)]
+    padding = len(canvases) - len(gradients[0])
+    if padding:
+        gradients = [torch.cat([gradient, torch.zeros_like(gradient)]) for gradient in gradients]
+    (gradient,) = torch.autograd.grad(seen, canvases, gradients)
+    start = 0
+    for leaf in leaves:
+        stop = start + len(leaf.leaves[0])
+        leaf.take(gradient[start:stop])
+        start = stop
