@@ -7,14 +7,16 @@ the runner's affair: it just does not answer the next ask. `run` is the runner f
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
 from torch import Tensor
 
-from app.vision.backbones import Backbone
 from app.vision.classifier import Classifier
 from app.vision.layers import capture
+
+if TYPE_CHECKING:
+    from app.vision.backbones import Backbone
 
 Result = TypeVar("Result")
 
@@ -34,8 +36,10 @@ class Progress:
 
 @dataclass(frozen=True, eq=False)
 class Activity:
-    """What an objective gets to see of the network: logits `(n, classes)`, pooled features `(n, features)`, and the
-    asked layers' activations `(n, C, H, W)` by name."""
+    """What an objective gets to see of the network, `n` being the canvases of its ask.
+
+    Logits are `(n, classes)`, pooled features `(n, features)`, the asked layers' activations `(n, C, H, W)`.
+    """
 
     logits: Tensor
     features: Tensor
@@ -97,13 +101,22 @@ def answer(asks: Sequence[Ask]) -> list[Answer | Exception]:
     """Answer each ask, with one pass for all that share backbone and canvas size.
 
     An ask gets the same bits in any company: heads and objectives run for each by itself, and the backbone never runs
-    a batch of one with several CPU threads, where its kernels round differently. An objective that raises fails alone.
+    a batch of one with several CPU threads, where its kernels round differently. An ask that cannot be answered gets
+    the exception, and the others their answers.
     """
     answers: dict[int, Answer | Exception] = {}
     for indices in _passes(asks):
         together = [asks[index] for index in indices]
-        answers.update(zip(indices, _answer_pass(together), strict=True))
+        answers.update(zip(indices, _answer_as_many_as_possible(together), strict=True))
     return [answers[index] for index in range(len(asks))]
+
+
+def _answer_as_many_as_possible(asks: Sequence[Ask]) -> list[Answer | Exception]:
+    """A pass that fails, for want of memory or for one ask's layer, is tried again with each ask by itself."""
+    try:
+        return _answer_pass(asks)
+    except Exception as error:
+        return [error] if len(asks) == 1 else [_answer_as_many_as_possible([ask])[0] for ask in asks]
 
 
 def _passes(asks: Sequence[Ask]) -> Iterator[list[int]]:

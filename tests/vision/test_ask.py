@@ -1,0 +1,135 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.vision.ask import Activity, Algorithm, Answer, Ask, Progress, answer, run
+from app.vision.classifier import Classifier
+from app.vision.layers import UnknownLayerError
+from app.vision.repository import ModelRepository
+from tests.conftest import ROOT
+
+LAYER = "_blocks.10"
+
+
+@pytest.fixture(scope="module")
+def models() -> ModelRepository:
+    return ModelRepository([ROOT / "models"], weights_dir=None, device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def classifier(models: ModelRepository) -> Classifier:
+    return models.load("imagenet")
+
+
+@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def tabby(seen: Activity) -> Tensor:
+    return seen.logits[:, 281]
+
+
+def channel(seen: Activity) -> Tensor:
+    return seen.layers[LAYER][:, 7].mean((1, 2))
+
+
+def canvases(number: int, size: int = 96, seed: int = 0) -> Tensor:
+    return torch.rand(number, 3, size, size, generator=torch.Generator().manual_seed(seed))
+
+
+def given(answered: Answer | Exception) -> Answer:
+    assert isinstance(answered, Answer)
+    return answered
+
+
+def test_the_gradient_is_that_of_the_score_by_the_canvas(classifier: Classifier) -> None:
+    canvas = canvases(2).requires_grad_()
+    (expected,) = torch.autograd.grad(classifier.logits(canvas)[:, 281].sum(), canvas)
+    (answered,) = answer([Ask(classifier, canvas, tabby)])
+    assert torch.allclose(given(answered).gradient, expected, atol=1e-6, rtol=1e-4)
+    assert torch.equal(given(answered).scores, given(answered).logits[:, 281])
+
+
+def test_an_objective_may_lie_inside_the_network(classifier: Classifier) -> None:
+    (answered,) = answer([Ask(classifier, canvases(2), channel, layers=(LAYER,))])
+    moved = canvases(2) + 0.02 * given(answered).gradient / given(answered).gradient.abs().amax()
+    (after,) = answer([Ask(classifier, moved, channel, layers=(LAYER,))])
+    assert (given(after).scores > given(answered).scores).all()
+
+
+@pytest.mark.usefixtures("threads")
+def test_an_ask_gets_the_same_bits_alone_and_in_company(models: ModelRepository, classifier: Classifier) -> None:
+    asks = [
+        Ask(classifier, canvases(1, seed=1), tabby),
+        Ask(classifier, canvases(3, seed=2), channel, layers=(LAYER,)),
+        Ask(classifier, canvases(1, seed=3)),
+        Ask(models.load("efficientnet_lite1"), canvases(2, seed=4), tabby),
+        Ask(classifier, canvases(2, size=64, seed=5), tabby),
+        Ask(classifier, canvases(2, seed=6), tabby),
+    ]
+    together = [given(one) for one in answer(asks)]
+    alone = [given(answer([ask])[0]) for ask in asks]
+    for one, other in zip(together, alone, strict=True):
+        assert torch.equal(one.logits, other.logits)
+        assert torch.equal(one.gradient, other.gradient)
+
+
+def test_classifiers_of_one_backbone_share_its_pass(models: ModelRepository, classifier: Classifier) -> None:
+    other = Classifier(classifier.card, classifier.backbone, torch.nn.Linear(1280, 2), classifier.labels)
+    passes = []
+    hook = classifier.backbone.register_forward_hook(lambda *_: passes.append(1))
+    answers = answer([Ask(classifier, canvases(1), tabby), Ask(other, canvases(1), lambda seen: seen.logits[:, 1])])
+    hook.remove()
+    assert [given(one).logits.shape for one in answers] == [(1, 1000), (1, 2)]
+    assert len(passes) == 1
+
+
+def test_many_asks_run_in_passes_of_bounded_size(classifier: Classifier) -> None:
+    sizes: list[int] = []
+    hook = classifier.backbone.register_forward_hook(lambda _module, _inputs, output: sizes.append(len(output)))
+    answer([Ask(classifier, canvases(3, size=224, seed=seed)) for seed in range(4)])
+    hook.remove()
+    assert sizes == [6, 6]
+
+
+def test_an_objective_that_fails_fails_alone(classifier: Classifier) -> None:
+    def broken(seen: Activity) -> Tensor:
+        return seen.logits[:, 5000]
+
+    no_layer = Ask(classifier, canvases(1), channel, layers=("_blocks.99",))
+    failed, lost, fine = answer([Ask(classifier, canvases(1), broken), no_layer, Ask(classifier, canvases(1), tabby)])
+    assert isinstance(failed, IndexError)
+    assert isinstance(lost, UnknownLayerError)
+    assert given(fine).gradient.shape == (1, 3, 96, 96)
+
+
+def test_the_weights_get_no_gradient(classifier: Classifier) -> None:
+    answer([Ask(classifier, canvases(1), tabby)])
+    assert all(weight.grad is None and not weight.requires_grad for weight in classifier.backbone.parameters())
+
+
+def climb(classifier: Classifier, canvas: Tensor, *, steps: int) -> Algorithm[Tensor]:
+    for number in range(1, steps + 1):
+        answered = yield Ask(classifier, canvas, tabby, progress=Progress(number, steps))
+        canvas = (canvas + 0.01 * answered.gradient.sign()).clamp(0, 1)
+    return canvas
+
+
+def test_run_answers_until_the_algorithm_returns(classifier: Classifier) -> None:
+    before = canvases(1)
+    after = run(climb(classifier, before, steps=3))
+    assert classifier.logits(after)[0, 281] > classifier.logits(before)[0, 281]
+
+
+def test_run_raises_what_an_objective_raises(classifier: Classifier) -> None:
+    def wrong_layer(classifier: Classifier) -> Algorithm[None]:
+        yield Ask(classifier, canvases(1), channel, layers=("_fc.nothing",))
+
+    with pytest.raises(UnknownLayerError):
+        run(wrong_layer(classifier))
