@@ -1,0 +1,196 @@
+"""One thread owns the device and runs all algorithms at once; they join and leave between steps.
+
+As in the continuous batching of language-model servers, each round answers what all running algorithms ask.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, Final, Generic, TypeVar
+
+from torch import Tensor
+
+from app.vision.ask import Algorithm, Answer, Ask, Progress, answer
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+_PROGRESS_S: Final = 0.1
+_PREVIEW_S: Final = 0.5
+_STATE_S: Final = 5.0
+_SMOOTHING: Final = 0.1
+
+
+class CanceledError(Exception):
+    """Somebody does not want the result any more."""
+
+
+class DeadlineExceededError(Exception):
+    """The time that the job was given is over."""
+
+
+class EngineStoppedError(Exception):
+    """The engine stopped before the job was done; its last state was handed out."""
+
+
+def _ignore(*_: object) -> None: ...
+
+
+class Run(Generic[Result]):
+    """An algorithm on its way through the engine. The callbacks come from the engine's thread and must be quick.
+
+    `on_progress` gets the progress and the seconds until the end, at most ten times a second; `on_preview` the step and
+    a picture `(3, H, W)`, at most twice; `on_state` what the algorithm can be resumed from, every five seconds and when
+    the engine stops.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm[Result],
+        *,
+        on_progress: Callable[[Progress, float], None] = _ignore,
+        on_preview: Callable[[int, Tensor], None] = _ignore,
+        on_state: Callable[[Mapping[str, Tensor]], None] = _ignore,
+        deadline_s: float | None = None,
+    ) -> None:
+        self.result: Future[Result] = Future()
+        self.seconds = 0.0
+        """Of the engine's time, spent for this run."""
+        self.ask: Ask | None = None
+        self._algorithm = algorithm
+        self._on_progress, self._on_preview, self._on_state = on_progress, on_preview, on_state
+        now = time.monotonic()
+        self._deadline = now + deadline_s if deadline_s else None
+        self._told, self._shown, self._kept = 0.0, 0.0, now
+        self._step_began, self._step, self._seconds_a_step = now, 0, 0.0
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """Takes effect before the next step; the result is then a `CanceledError`."""
+        self._cancelled = True
+
+    def advance(self, answered: Answer | Exception | None) -> None:
+        """Let the algorithm go on to its next ask; without one left, `result` is set."""
+        try:
+            if self._cancelled:
+                raise CanceledError  # noqa: TRY301 -- all ends are handled below
+            if self._deadline and time.monotonic() > self._deadline:
+                raise DeadlineExceededError  # noqa: TRY301
+            if isinstance(answered, Exception):
+                raise answered  # noqa: TRY301
+            self.ask = next(self._algorithm) if answered is None else self._algorithm.send(answered)
+            self._report(self.ask)
+        except StopIteration as end:
+            self._leave()
+            self.result.set_result(end.value)
+        except Exception as error:  # whoever waits for the result gets it, and the other runs go on
+            self._leave()
+            self.result.set_exception(error)
+
+    def stop(self) -> None:
+        if self.ask and self.ask.state:
+            self._on_state(self.ask.state())
+        self._leave()
+        self.result.set_exception(EngineStoppedError())
+
+    def _leave(self) -> None:
+        self.ask = None
+        self._algorithm.close()
+
+    def _report(self, ask: Ask) -> None:
+        now = time.monotonic()
+        if ask.progress:
+            self._tell(ask.progress, now)
+            if ask.preview and now - self._shown >= _PREVIEW_S:
+                self._shown = now
+                self._on_preview(ask.progress.step, ask.preview())
+        if ask.state and now - self._kept >= _STATE_S:
+            self._kept = now
+            self._on_state(ask.state())
+
+    def _tell(self, progress: Progress, now: float) -> None:
+        if progress.step > self._step:
+            if self._step:
+                took = (now - self._step_began) / (progress.step - self._step)
+                self._seconds_a_step += (took - self._seconds_a_step) * (_SMOOTHING if self._seconds_a_step else 1)
+            self._step, self._step_began = progress.step, now
+        if now - self._told >= _PROGRESS_S or progress.step == progress.steps:
+            self._told = now
+            self._on_progress(progress, self._seconds_a_step * (progress.steps - progress.step))
+
+
+class Engine:
+    """Use it in a `with`, or `stop` it: the thread ends, and all runs hand out their state."""
+
+    def __init__(self, on_thread: Callable[[], Any] = lambda: None) -> None:
+        self._on_thread = on_thread
+        self._arrived = threading.Condition()
+        self._waiting: list[Run[Any]] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def submit(self, run: Run[Result]) -> Future[Result]:
+        with self._arrived:
+            if self._stopping:
+                raise EngineStoppedError
+            self._waiting.append(run)
+            self._arrived.notify()
+        return run.result
+
+    def stop(self) -> None:
+        """Returns when the round in progress is over and every run has handed out its state."""
+        with self._arrived:
+            self._stopping = True
+            self._arrived.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        self._on_thread()
+        running: list[Run[Any]] = []
+        while not self._stopping:
+            running += self._new(wait=not running)
+            _round(running)
+            running = [run for run in running if run.ask]
+        for run in running + self._new(wait=False):
+            run.stop()
+
+    def _new(self, *, wait: bool) -> list[Run[Any]]:
+        """What was submitted since, at its first ask."""
+        with self._arrived:
+            if wait:
+                self._arrived.wait_for(lambda: self._waiting or self._stopping)
+            new, self._waiting = self._waiting, []
+        if not self._stopping:
+            for run in new:
+                _timed(run, None)
+        return new
+
+
+def _round(runs: list[Run[Any]]) -> None:
+    """Answer everyone once."""
+    asking = [(run, run.ask) for run in runs if run.ask]
+    if not asking:
+        return
+    began = time.perf_counter()
+    answers = answer([ask for _, ask in asking])
+    took = time.perf_counter() - began
+    pixels = [ask.canvas.numel() for _, ask in asking]
+    for (run, _), answered, share in zip(asking, answers, pixels, strict=True):
+        run.seconds += took * share / sum(pixels)
+        _timed(run, answered)
+
+
+def _timed(run: Run[Any], answered: Answer | Exception | None) -> None:
+    began = time.perf_counter()
+    run.advance(answered)
+    run.seconds += time.perf_counter() - began

@@ -1,0 +1,135 @@
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future  # noqa: TC003
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run
+from app.vision.ask import Activity, Algorithm, Ask, Progress, run
+from app.vision.classifier import Classifier
+from app.vision.repository import ModelRepository
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return ModelRepository([ROOT / "models"], weights_dir=None, device=torch.device("cpu")).load("imagenet")
+
+
+def tabby(seen: Activity) -> Tensor:
+    return seen.logits[:, 281]
+
+
+def nothing(_step: int) -> None: ...
+
+
+def climb(
+    classifier: Classifier, *, steps: int, seed: int = 0, at: Callable[[int], object] = nothing
+) -> Algorithm[Tensor]:
+    canvas = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
+    for step in range(1, steps + 1):
+        at(step)
+        answered = yield Ask(
+            classifier,
+            canvas,
+            tabby,
+            progress=Progress(step, steps),
+            preview=partial(torch.squeeze, canvas, 0),
+            state=partial(dict, step=torch.tensor(step)),
+        )
+        canvas = (canvas + 0.01 * answered.gradient.sign()).clamp(0, 1)
+    return canvas
+
+
+def endless(classifier: Classifier, *, at: Callable[[int], object] = nothing) -> Algorithm[Tensor]:
+    return climb(classifier, steps=1_000_000, at=at)
+
+
+def result_of(future: "Future[Tensor]") -> Tensor:
+    return future.result(timeout=60)
+
+
+def test_alone_and_in_company_the_result_is_the_same_bit_for_bit(classifier: Classifier) -> None:
+    alone = [run(climb(classifier, steps=5, seed=seed)) for seed in range(4)]
+    with Engine() as engine:
+        futures = [engine.submit(Run(climb(classifier, steps=5, seed=seed))) for seed in range(4)]
+        together = [result_of(future) for future in futures]
+    assert all(torch.equal(one, other) for one, other in zip(alone, together, strict=True))
+    assert not torch.equal(alone[0], alone[1])
+
+
+def test_a_job_joins_while_another_runs_and_leaves_before_it(classifier: Classifier) -> None:
+    with Engine() as engine:
+        long = Run(endless(classifier))
+        engine.submit(long)
+        assert result_of(engine.submit(Run(climb(classifier, steps=2)))).shape == (1, 3, 64, 64)
+        assert not long.result.done()
+        long.cancel()
+        with pytest.raises(CanceledError):
+            result_of(long.result)
+
+
+def test_progress_previews_and_states_are_told(classifier: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_PROGRESS_S", "_PREVIEW_S", "_STATE_S"):
+        monkeypatch.setattr(f"app.jobs.engine.{name}", 0.0)
+    told: list[tuple[int, int]] = []
+    previews: list[tuple[int, torch.Size]] = []
+    states: list[int] = []
+    with Engine() as engine:
+        job = Run(
+            climb(classifier, steps=3),
+            on_progress=lambda progress, _: told.append((progress.step, progress.steps)),
+            on_preview=lambda step, pixels: previews.append((step, pixels.shape)),
+            on_state=lambda state: states.append(int(state["step"])),
+        )
+        result_of(engine.submit(job))
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert previews == [(step, torch.Size([3, 64, 64])) for step in (1, 2, 3)]
+    assert states == [1, 2, 3]
+    assert job.seconds > 0
+
+
+def test_progress_comes_at_most_ten_times_a_second_but_the_last_always(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.engine._PROGRESS_S", 1000.0)
+    told: list[int] = []
+    with Engine() as engine:
+        result_of(engine.submit(Run(climb(classifier, steps=9), on_progress=lambda one, _: told.append(one.step))))
+    assert told[-1] == 9
+    assert len(told) <= 2
+
+
+def test_a_deadline_ends_a_job(classifier: Classifier) -> None:
+    with Engine() as engine, pytest.raises(DeadlineExceededError):
+        result_of(engine.submit(Run(endless(classifier), deadline_s=0.2)))
+
+
+def test_a_job_that_fails_does_not_fail_the_others(classifier: Classifier) -> None:
+    def fail(step: int) -> None:
+        if step == 2:
+            raise ZeroDivisionError
+
+    with Engine() as engine:
+        broken = engine.submit(Run(climb(classifier, steps=5, at=fail)))
+        fine = engine.submit(Run(climb(classifier, steps=5)))
+        with pytest.raises(ZeroDivisionError):
+            result_of(broken)
+        assert result_of(fine).shape == (1, 3, 64, 64)
+
+
+def test_stopping_hands_out_the_state_of_every_job(classifier: Classifier) -> None:
+    begun = threading.Event()
+    states: list[Mapping[str, Tensor]] = []
+    engine = Engine()
+    job = engine.submit(Run(endless(classifier, at=lambda step: step == 3 and begun.set()), on_state=states.append))
+    assert begun.wait(60)
+    engine.stop()
+    with pytest.raises(EngineStoppedError):
+        result_of(job)
+    assert [int(state["step"]) >= 3 for state in states] == [True]
+    with pytest.raises(EngineStoppedError):
+        engine.submit(Run(endless(classifier)))
