@@ -1,10 +1,12 @@
 """Inkblot shows what an image classifier sees. Three rings, imports in one direction:
 
     api      HTTP: fastapi and pydantic; never torch, PIL or a database
+    jobs     slow work: the durable queue, the engine that runs many algorithms at once; never fastapi, never settings
     vision   pure PyTorch, usable from a notebook; never fastapi, never settings
 
 Around them: `settings` reads the environment once, `main` puts the rings together into an
-application, `cli` and `client` are for people and programs that talk to it.
+application, `worker` into the process that does slow work (a `child` of the service by default),
+`cli` and `client` are for people and programs that talk to it.
 Pixels are floats `(3, H, W)` in [0, 1] everywhere inside `vision`; a *canvas* is what the network
 gets, a *picture* what a user uploads, and `vision.image` is the only way from one to the other.
 """

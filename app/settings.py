@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
-from app.vision.image import FORMATS
+from app.vision.image import FORMATS, ImageLimits
 from app.vision.inference import Engine
 
 PREFIX: Final = "INKBLOT_"
@@ -95,7 +95,42 @@ class Settings:
     formats: tuple[str, ...] = _setting(
         ("JPEG", "PNG", "WEBP", "GIF"), _formats, "accepted formats; BMP and TIFF can be added"
     )
+    worker: str = _setting(
+        "child",
+        _one_of("child", "external"),
+        "`child`: the service keeps a worker of its own; else run `inkblot worker`",
+    )
+    worker_threads: int = _setting(_cores, _whole, "threads of the worker on a CPU; default: its cores")
+    database_url: str | None = _setting(
+        None, str, "`postgresql://…` for jobs on many machines; default: SQLite in the data folder"
+    )
+    files_url: str | None = _setting(
+        None, str, "`s3://…`, `gs://…`, `az://…` for the files of jobs; default: a folder in the data folder"
+    )
+    jobs_running: int = _setting(8, _whole, "jobs that a worker runs at once")
+    jobs_per_client: int = _setting(32, _whole, "jobs of one client that are not done; more are answered 429")
+    jobs_total: int = _setting(100, _whole, "jobs of all clients that are not done")
+    jobs_keep_days: int = _setting(7, _whole, "days for which a job that ended and its files are kept")
+    files_max_bytes: int = _setting(5 * 1024 * _MIB, _whole, "room for the files of jobs")
     log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged")
+
+    @property
+    def image_limits(self) -> ImageLimits:
+        return ImageLimits(self.formats, self.max_pixels)
+
+    @property
+    def jobs_database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'jobs.sqlite'}"
+
+    @property
+    def jobs_files(self) -> str:
+        return self.files_url or str(self.data_dir.resolve() / "files")
+
+    def environ(self) -> dict[str, str]:
+        """The variables that make these settings again, for a process of ours."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        texts = {name: ",".join(value) if isinstance(value, tuple) else str(value) for name, value in values.items()}
+        return {PREFIX + name.upper(): text for name, text in texts.items() if values[name] is not None}
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "Settings":

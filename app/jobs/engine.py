@@ -6,8 +6,10 @@ As in the continuous batching of language-model servers, each round answers what
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from statistics import median
 from typing import Any, Final, Generic, TypeVar
 
 from torch import Tensor
@@ -21,7 +23,8 @@ Result = TypeVar("Result")
 _PROGRESS_S: Final = 0.1
 _PREVIEW_S: Final = 0.5
 _STATE_S: Final = 5.0
-_SMOOTHING: Final = 0.1
+_REMEMBERED: Final = 15
+"""Steps whose median tells how long one takes: the first of all, and those beside a job that joins, are slow."""
 
 
 class CanceledError(Exception):
@@ -65,7 +68,8 @@ class Run(Generic[Result]):
         now = time.monotonic()
         self._deadline = now + deadline_s if deadline_s else None
         self._told, self._shown, self._kept = 0.0, 0.0, now
-        self._step_began, self._step, self._seconds_a_step = now, 0, 0.0
+        self._step_began, self._step = now, 0
+        self._took: deque[float] = deque(maxlen=_REMEMBERED)
         self._cancelled = False
 
     def cancel(self) -> None:
@@ -114,12 +118,12 @@ class Run(Generic[Result]):
     def _tell(self, progress: Progress, now: float) -> None:
         if progress.step > self._step:
             if self._step:
-                took = (now - self._step_began) / (progress.step - self._step)
-                self._seconds_a_step += (took - self._seconds_a_step) * (_SMOOTHING if self._seconds_a_step else 1)
+                self._took.append((now - self._step_began) / (progress.step - self._step))
             self._step, self._step_began = progress.step, now
         if now - self._told >= _PROGRESS_S or progress.step == progress.steps:
             self._told = now
-            self._on_progress(progress, self._seconds_a_step * (progress.steps - progress.step))
+            a_step = median(self._took) if self._took else 0.0
+            self._on_progress(progress, a_step * (progress.steps - progress.step))
 
 
 class Engine:

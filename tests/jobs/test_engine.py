@@ -124,8 +124,13 @@ def test_a_job_that_fails_does_not_fail_the_others(classifier: Classifier) -> No
 def test_stopping_hands_out_the_state_of_every_job(classifier: Classifier) -> None:
     begun = threading.Event()
     states: list[Mapping[str, Tensor]] = []
+
+    def notice(step: int) -> None:
+        if step == 3:
+            begun.set()
+
     engine = Engine()
-    job = engine.submit(Run(endless(classifier, at=lambda step: step == 3 and begun.set()), on_state=states.append))
+    job = engine.submit(Run(endless(classifier, at=notice), on_state=states.append))
     assert begun.wait(60)
     engine.stop()
     with pytest.raises(EngineStoppedError):

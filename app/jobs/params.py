@@ -1,0 +1,82 @@
+"""What can be chosen for each kind of job: the request, the job's `input`, and part of its recipe."""
+
+from fractions import Fraction
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+IDEAL_IMAGE = "ideal_image"
+ADVERSARIAL_IMAGE = "adversarial_image"
+
+
+def _share(value: object) -> object:
+    """`"8/255"` as well as 0.03137."""
+    if isinstance(value, str):
+        try:
+            return float(Fraction(value.replace(" ", "")))
+        except (ValueError, ZeroDivisionError):
+            raise ValueError("neither a number nor a fraction like 8/255") from None
+    return value
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**53)]
+Deadline = Annotated[float, Field(gt=0, le=24 * 3600)]
+Model = Annotated[str | None, Field(description="Name of a model; the service's default if absent.")]
+
+
+class LabelChoice(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    label: str = Field(description="A class of the model, by label, display name or index.", examples=["zebra"])
+
+
+class ChannelChoice(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    layer: str = Field(description="Name of a layer, as GET /v1/models/{name}/layers lists them.")
+    channel: int = Field(ge=0)
+    x: int | None = Field(None, ge=0, description="Column of a single neuron; absent: the whole channel.")
+    y: int | None = Field(None, ge=0, description="Row of a single neuron.")
+
+
+class IdealImageChoices(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    model: Model = None
+    objective: LabelChoice | ChannelChoice
+    preset: Literal["clear", "quick", "lesson", "raw"] = Field(
+        "clear", description="`clear` and `quick` look like it; `lesson` and `raw` show what happens without a prior."
+    )
+    steps: int | None = Field(None, ge=1, le=2048, description="Default: the preset's.")
+    seed: Seed | None = Field(None, description="Default: chosen at random, and shown in the job.")
+    size: int = Field(224, ge=64, le=512, description="Width and height of the picture in pixels.")
+    deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
+
+
+class AdversarialImageChoices(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    model: Model = None
+    target: str | None = Field(
+        None, description="What it shall be taken for: label, display name or index; absent: anything else than now."
+    )
+    method: Literal["robust", "minimal", "pgd", "fgsm", "lesson"] = Field(
+        "robust", description="`robust` survives JPEG and resizing, `minimal` changes as little as possible."
+    )
+    norm: Literal["linf", "l2"] = Field("linf", description="What epsilon measures.")
+    epsilon: Annotated[float | None, BeforeValidator(_share)] = Field(
+        None, gt=0, description="Largest change, as 0.03137 or 8/255; default: the method's."
+    )
+    steps: int | None = Field(None, ge=1, le=1000, description="Default: the method's.")
+    score: float | None = Field(None, gt=0, lt=1, description="Probability to reach; default: to be first.")
+    space: Literal["original", "model"] = Field(
+        "original", description="Change the picture at its own size, or the small canvas that the network sees."
+    )
+    seed: Seed | None = Field(None, description="Default: chosen at random, and shown in the job.")
+    deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
+
+    @model_validator(mode="after")
+    def _norm_of_method(self) -> Self:
+        if self.norm == "l2" and self.method not in {"pgd", "fgsm", "minimal"}:
+            raise ValueError(f"norm=l2 is for pgd, fgsm and minimal; {self.method} bounds each value (linf)")
+        return self

@@ -1,0 +1,226 @@
+"""The durable queue, as an API process sees it: jobs that were accepted survive every crash.
+
+One workflow of DBOS is one job, and the workflow's stream holds the job's events, in SQLite or PostgreSQL.
+"""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from secrets import token_hex
+from typing import Final
+
+from dbos import DBOSClient, WorkflowStatus
+
+from app.jobs.database import migrate, open_engine
+from app.jobs.files import PREVIEW, FileStore
+from app.jobs.job import (
+    Event,
+    Job,
+    JobExpiredError,
+    KeyReusedError,
+    Order,
+    Status,
+    TooManyJobsError,
+    UnknownJobError,
+)
+from app.jobs.tables import SERIALIZER, WORKFLOW, Tables
+
+QUEUE: Final = "jobs"
+VERSION: Final = "1"
+"""Of the workflow's body: workers run jobs of their own version alone."""
+
+_STATUS: Final = {
+    "ENQUEUED": Status.QUEUED,
+    "DELAYED": Status.QUEUED,
+    "PENDING": Status.RUNNING,
+    "ERROR": Status.FAILED,
+    "CANCELLED": Status.CANCELED,
+    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": Status.FAILED,
+}
+_UNKNOWN_WORK_S: Final = 5.0
+"""What a job is expected to take before one of its kind was seen."""
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    per_client: int = 32
+    total: int = 100
+    keep: timedelta = timedelta(days=7)
+
+
+class JobQueue:
+    """What an API process does with jobs. All methods block: call them in a thread."""
+
+    def __init__(self, url: str, files: FileStore, limits: QueueLimits) -> None:
+        """Makes the tables if they are not there; raises SQLAlchemy's errors if the database cannot be reached."""
+        self._files, self._limits = files, limits
+        self._engine = open_engine(url)
+        migrate(self._engine, url)
+        self._client = DBOSClient(system_database_engine=self._engine, serializer=SERIALIZER)
+        self._tables = Tables(self._engine)
+        self._submitting = threading.Lock()
+
+    def close(self) -> None:
+        self._client.destroy()
+        self._engine.dispose()
+
+    def submit(self, order: Order, *, key: str | None = None) -> Job:
+        """Accept a job; with an idempotency `key` that came before, the job that it made.
+
+        Raises `TooManyJobsError`, `StorageFullError`, or `KeyReusedError` if the key came with another order.
+        """
+        digest = _digest(order)
+        with self._submitting:  # the limits hold for what one process accepts at a time
+            identity = _id_of(order.client, key) if key else f"job_{token_hex(12)}"
+            if key and (present := self._found(identity)):
+                return self._told(_same(present, digest))
+            turn = self._turn(order.client)
+            self._files.check_room()
+            if order.upload is not None:
+                self._files.keep(identity, "upload", order.upload)
+            try:
+                self._client.enqueue(
+                    {
+                        "queue_name": QUEUE,
+                        "workflow_name": WORKFLOW,
+                        "workflow_id": identity,
+                        "app_version": VERSION,
+                        "authenticated_user": order.client,
+                        "priority": turn,
+                        "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest},
+                    },
+                    identity,
+                    order.kind,
+                    dict(order.input),
+                )
+            except Exception:
+                self._files.delete(identity)
+                raise
+        found = self._found(identity)
+        if found is None:
+            raise UnknownJobError(f"The job {identity} was deleted at once.")
+        return self._told(_same(found, digest))
+
+    def get(self, identity: str) -> Job:
+        """Raises `UnknownJobError` or `JobExpiredError`."""
+        found = self._found(identity)
+        if found is None:
+            raise UnknownJobError(f"There is no job {identity!r}.")
+        job = self._job(found)
+        if job.expires_at and job.expires_at < datetime.now(UTC):
+            raise JobExpiredError(f"The job {identity} ended more than {self._limits.keep.days} days ago.")
+        return self._told(found)
+
+    def list(self, client: str, *, limit: int, status: Status | None = None) -> Sequence[Job]:
+        """A client's jobs, newest first."""
+        names = [name for name, one in _STATUS.items() if one is status]
+        if status in {Status.SUCCEEDED, Status.FAILED}:
+            names.append("SUCCESS")  # a job that failed ended well as a workflow: see `Job.outcome`
+        rows = self._client.list_workflows(
+            name=WORKFLOW, user=client, status=names or None, limit=4 * limit if status else limit, sort_desc=True
+        )
+        jobs = [self._told(row) for row in rows]
+        now = datetime.now(UTC)
+        fresh = [job for job in jobs if job.expires_at is None or job.expires_at > now]
+        return [job for job in fresh if status is None or job.status is status][:limit]
+
+    def cancel(self, identity: str) -> Job:
+        """Idempotent: a job that has ended stays as it is."""
+        self.get(identity)
+        self._client.cancel_workflow(identity)
+        return self.get(identity)
+
+    def delete(self, identity: str) -> None:
+        """Cancel it if need be, and forget it and its files."""
+        self.get(identity)
+        self._client.cancel_workflow(identity)
+        self._client.delete_workflow(identity)
+        self._files.delete(identity)  # a worker that is still at it deletes what it writes later
+
+    def events(self, after: Mapping[str, int]) -> dict[str, tuple[bool, Sequence[Event]]]:
+        """For each job, whether it has ended, and its events after that number. Jobs that were deleted are missing."""
+        states = self._tables.states(after)
+        news = self._tables.news(after)
+        return {
+            identity: (_STATUS.get(state, Status.SUCCEEDED).is_final, news.get(identity, []))
+            for identity, state in states.items()
+        }
+
+    def _turn(self, client: str) -> int:
+        """The priority of a client's next job: start-time fair queueing (Goyal 1996), each job counting as one.
+
+        So clients take turns, and nobody waits for the pile of another.
+        """
+        counts = self._tables.active_by_client()
+        if sum(counts.values()) >= self._limits.total:
+            raise TooManyJobsError("The queue is full.", self._retry_after())
+        if counts.get(client, 0) >= self._limits.per_client:
+            raise TooManyJobsError(
+                f"You have {counts[client]} jobs that are not done; more are not accepted.", self._retry_after()
+            )
+        return max(self._tables.latest_turn(), self._tables.latest_turn(client) + 1)
+
+    def _retry_after(self) -> int:
+        work = self._tables.expected_work()
+        return max(1, round(min(work.values(), default=_UNKNOWN_WORK_S)))
+
+    def _found(self, identity: str) -> WorkflowStatus | None:
+        found = self._client.list_workflows(workflow_ids=[identity], name=WORKFLOW)
+        return found[0] if found else None
+
+    def _told(self, row: WorkflowStatus) -> Job:
+        """With what it takes a look at other rows to know."""
+        job = self._job(row)
+        if job.status is Status.QUEUED:
+            running, ahead = self._tables.before(row.workflow_id)
+            known = self._tables.expected_work()
+            mine = str((row.attributes or {}).get("work"))
+            half_done = sum(known.get(work, _UNKNOWN_WORK_S) for work in running) / 2
+            to_do = sum(known.get(work, _UNKNOWN_WORK_S) for work in (*ahead, mine))
+            return replace(job, position=len(ahead) + 1, eta_s=round(half_done + to_do, 1))
+        progress, preview = self._tables.last_events(row.workflow_id)
+        eta_s = progress.get("eta_s") if progress and not job.status.is_final else None
+        return replace(job, progress=progress, preview=PREVIEW if preview else None, eta_s=eta_s)
+
+    def _job(self, row: WorkflowStatus) -> Job:
+        assert row.input
+        _, kind, input_ = row.input["args"]
+        outcome = row.output if isinstance(row.output, Mapping) else {}
+        status = _STATUS.get(row.status) or Status(str(outcome.get("status", Status.SUCCEEDED)))
+        if status is Status.FAILED and not outcome:
+            outcome = {"error": {"slug": "worker-died", "detail": "The worker died of this job, again and again."}}
+        finished = _time(row.completed_at)
+        return Job(
+            id=row.workflow_id,
+            kind=kind,
+            client=row.authenticated_user or "",
+            status=status,
+            input=input_,
+            created_at=_time(row.created_at) or datetime.now(UTC),
+            started_at=_time(row.dequeued_at),
+            finished_at=finished,
+            expires_at=finished + self._limits.keep if finished else None,
+            outcome=outcome,
+        )
+
+
+def _same(row: WorkflowStatus, digest: str) -> WorkflowStatus:
+    if (row.attributes or {}).get("digest") != digest:
+        raise KeyReusedError("This Idempotency-Key came before, with another request.")
+    return row
+
+
+def _id_of(client: str, key: str) -> str:
+    return "job_" + sha256(f"{client}\n{key}".encode()).hexdigest()[:24]
+
+
+def _digest(order: Order) -> str:
+    request = json.dumps([order.kind, order.input], sort_keys=True).encode()
+    return sha256(request + b"\n" + (order.upload or b"")).hexdigest()
+
+
+def _time(milliseconds: int | None) -> datetime | None:
+    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1e3, UTC)

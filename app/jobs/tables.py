@@ -1,0 +1,139 @@
+"""What DBOS's client does not offer, read from the tables that it documents: turns, places in the queue, new events."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from dbos import DBOSPortableJSONSerializer
+
+from app.jobs.job import Event
+
+WORKFLOW: Final = "inkblot_job"
+STREAM: Final = "events"
+SERIALIZER: Final = DBOSPortableJSONSerializer()
+
+_ACTIVE: Final = ("ENQUEUED", "PENDING")
+_SEEN: Final = 20
+_LAST: Final = 30
+
+
+class Tables:
+    """Each call is one query or two."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        schema = None if engine.dialect.name == "sqlite" else "dbos"
+        names = ("workflow_uuid", "status", "name", "authenticated_user", "executor_id", "priority", "created_at")
+        columns: list[Any] = [sa.column(name) for name in (*names, "completed_at")]
+        attributes = sa.column("attributes", sa.JSON)
+        self._jobs = sa.table("workflow_status", *columns, attributes, schema=schema)
+        self._outputs = sa.table("workflow_output", *map(sa.column, ("workflow_uuid", "output")), schema=schema)
+        of_streams: list[Any] = [sa.column(name) for name in ("workflow_uuid", "key", "value", "offset")]
+        self._streams = sa.table("streams", *of_streams, schema=schema)
+
+    def states(self, identities: Iterable[str]) -> dict[str, str]:
+        jobs = self._jobs.c
+        return dict(self._rows(sa.select(jobs.workflow_uuid, jobs.status).where(jobs.workflow_uuid.in_(identities))))
+
+    def workers_at_work(self) -> set[str]:
+        """The names of all workers that have jobs, be they alive or not."""
+        jobs = self._jobs.c
+        query = sa.select(jobs.executor_id).where(jobs.name == WORKFLOW, jobs.status == "PENDING").distinct()
+        return {name for (name,) in self._rows(query) if name}
+
+    def ended_before(self, moment: datetime) -> list[str]:
+        jobs = self._jobs.c
+        query = sa.select(jobs.workflow_uuid).where(jobs.name == WORKFLOW, jobs.status.notin_(_ACTIVE))
+        rows = self._rows(query.where(jobs.completed_at < moment.timestamp() * 1e3))
+        return [identity for (identity,) in rows]
+
+    def news(self, after: Mapping[str, int]) -> dict[str, list[Event]]:
+        """Events after these numbers; a number is the offset in the stream plus one."""
+        stream = self._streams.c
+        wanted = [
+            sa.and_(stream.workflow_uuid == identity, stream.offset >= number) for identity, number in after.items()
+        ]
+        query = (
+            sa.select(stream.workflow_uuid, stream.offset, stream.value)
+            .where(stream.key == STREAM, sa.or_(*wanted))
+            .order_by(stream.workflow_uuid, stream.offset)
+        )
+        found: dict[str, list[Event]] = {}
+        for identity, offset, value in self._rows(query):
+            record = SERIALIZER.deserialize(value)
+            found.setdefault(identity, []).append(Event(offset + 1, record["name"], record["data"]))
+        return found
+
+    def last_events(self, identity: str) -> tuple[Mapping[str, Any] | None, bool]:
+        """The last progress, and whether there was a preview."""
+        stream = self._streams.c
+        query = (
+            sa.select(stream.value)
+            .where(stream.key == STREAM, stream.workflow_uuid == identity)
+            .order_by(stream.offset.desc())
+        )
+        progress: Mapping[str, Any] | None = None
+        preview = False
+        for (value,) in self._rows(query.limit(_LAST)):
+            record = SERIALIZER.deserialize(value)
+            if record["name"] == "progress" and progress is None:
+                progress = record["data"]
+            preview = preview or record["name"] == "preview"
+        return progress, preview
+
+    def active_by_client(self) -> dict[str, int]:
+        jobs = self._jobs.c
+        query = (
+            sa.select(jobs.authenticated_user, sa.func.count())
+            .where(jobs.name == WORKFLOW, jobs.status.in_(_ACTIVE))
+            .group_by(jobs.authenticated_user)
+        )
+        return dict(self._rows(query))
+
+    def latest_turn(self, client: str | None = None) -> int:
+        """The highest turn that has begun; with a client, that this client was given."""
+        jobs = self._jobs.c
+        query = sa.select(sa.func.max(jobs.priority)).where(jobs.name == WORKFLOW)
+        query = query.where(jobs.authenticated_user == client) if client else query.where(jobs.status != "ENQUEUED")
+        ((turn,),) = self._rows(query)
+        return int(turn or 0)
+
+    def before(self, identity: str) -> tuple[Sequence[str], Sequence[str]]:
+        """What work runs, and what work will be begun before this job."""
+        jobs = self._jobs.c
+        query = (
+            sa.select(jobs.workflow_uuid, jobs.status, jobs.attributes)
+            .where(jobs.name == WORKFLOW, jobs.status.in_(_ACTIVE))
+            .order_by(jobs.priority, jobs.created_at)
+        )
+        running: list[str] = []
+        ahead: list[str] = []
+        for other, state, attributes in self._rows(query):
+            if state == "PENDING":
+                running.append(attributes["work"])
+            elif other == identity:
+                break
+            else:
+                ahead.append(attributes["work"])
+        return running, ahead
+
+    def expected_work(self) -> dict[str, float]:
+        """Seconds of the device that each kind of work took, as the last ones tell."""
+        jobs, outputs = self._jobs.c, self._outputs.c
+        query = (
+            sa.select(jobs.attributes, outputs.output)
+            .where(jobs.name == WORKFLOW, jobs.status == "SUCCESS", jobs.workflow_uuid == outputs.workflow_uuid)
+            .order_by(jobs.completed_at.desc())
+            .limit(_SEEN)
+        )
+        seconds: dict[str, list[float]] = {}
+        for attributes, output in self._rows(query):
+            took = SERIALIZER.deserialize(output).get("work_s")
+            if took is not None:
+                seconds.setdefault(attributes["work"], []).append(took)
+        return {work: sum(known) / len(known) for work, known in seconds.items()}
+
+    def _rows(self, query: sa.Select[Any]) -> Sequence[Any]:
+        with self._engine.connect() as connection:
+            return connection.execute(query).all()

@@ -1,0 +1,226 @@
+"""The worker: takes jobs from the queue, runs them all on one engine, and tells how they go.
+
+A worker that dies leaves its jobs marked as its own; whoever finds its name's lock free puts them back into the queue,
+and they go on from their last checkpoint.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from dbos import DBOS
+from safetensors.torch import load, save
+from torch import Tensor
+
+from app.jobs.database import Alive
+from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run
+from app.jobs.files import PREVIEW, FileStore
+from app.jobs.queue import QUEUE, VERSION
+from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
+from app.jobs.tasks import Outcome, Tasks, preview_file, slug_of
+from app.vision.ask import Progress
+
+log = logging.getLogger(__name__)
+
+_POLL_S: Final = 0.1
+_IDLE_S: Final = 0.5
+_REAP_S: Final = 2.0
+_SWEEP_S: Final = 600.0
+_YOUNG: Final = timedelta(hours=1)
+"""A file of a job that nobody knows may belong to one that is being submitted."""
+_RECOVERIES: Final = 5
+_CHECKPOINT: Final = "checkpoint"
+
+Publish = Callable[[str, Mapping[str, Any]], None]
+News = asyncio.Queue[tuple[str, Mapping[str, Any]] | None]
+
+
+class Worker:
+    """Runs until `stop`; one a process, since DBOS is."""
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        files: FileStore,
+        tasks: Tasks,
+        *,
+        name: str,
+        device: str,
+        running: int,
+        keep: timedelta,
+        on_thread: Callable[[], Any] = lambda: None,
+    ) -> None:
+        """`name` must be held (see `database.first_free`); `running` jobs run at once, and are kept for `keep`."""
+        self._database, self._files, self._tasks, self._device = engine, files, tasks, device
+        self._name, self._at_once = name, running
+        self._keep = keep
+        self._tables = Tables(engine)
+        self._engine = Engine(on_thread)
+        self._ours: dict[str, Run[Outcome]] = {}
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="files")  # one: what is written last stays
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Take jobs until `stop` is called from another thread or a signal handler."""
+        self._launch()
+        looked = swept = 0.0
+        while not self._stop.wait(_POLL_S if self._ours else _IDLE_S):
+            now = time.monotonic()
+            try:
+                self._cancel_unwanted()
+                if now - looked > _REAP_S:
+                    self._take_over()
+                    looked = now
+                if now - swept > _SWEEP_S:
+                    self._sweep()
+                    swept = now
+            except sa.exc.OperationalError:  # the database is away: what runs goes on meanwhile
+                log.warning("The database of the jobs cannot be reached.", exc_info=True)
+                self._stop.wait(_REAP_S)
+        self._engine.stop()
+        self._writer.shutdown()
+
+    def stop(self) -> None:
+        """Let every job save its state and leave; they stay marked as running, for whoever comes next."""
+        self._stop.set()
+
+    def _launch(self) -> None:
+        @DBOS.step(name="run")
+        async def step(identity: str, kind: str, choices: dict[str, Any]) -> dict[str, Any]:
+            return await self._perform(identity, kind, choices)
+
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=_RECOVERIES)
+        async def workflow(identity: str, kind: str, choices: dict[str, Any]) -> dict[str, Any]:
+            return await step(identity, kind, choices)
+
+        DBOS(
+            config={
+                "name": "inkblot",
+                "system_database_url": self._database.url.render_as_string(hide_password=False),
+                "system_database_engine": self._database,
+                "executor_id": self._name,
+                "application_version": VERSION,
+                "serializer": SERIALIZER,
+                "log_level": "WARNING",
+            }
+        )
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
+        )
+
+    async def _perform(self, identity: str, kind: str, choices: Mapping[str, Any]) -> dict[str, Any]:
+        news: News = asyncio.Queue()
+        record: dict[str, Any]
+        loop = asyncio.get_running_loop()
+        telling = asyncio.create_task(self._tell(identity, news))
+
+        def publish(name: str, data: Mapping[str, Any]) -> None:
+            loop.call_soon_threadsafe(news.put_nowait, (name, data))
+
+        try:
+            run = await asyncio.to_thread(self._begin, identity, kind, choices, publish)
+            outcome = await asyncio.wrap_future(run.result)
+            for name, data in outcome.files.items():
+                await asyncio.to_thread(self._files.put, identity, name, data)
+            record = {"status": "succeeded", "result": outcome.result, "work_s": round(run.seconds, 3)}
+        except EngineStoppedError:
+            await asyncio.Event().wait()  # the process ends; returning would end the job
+            raise
+        except CanceledError:
+            record = {"status": "canceled"}
+        except DeadlineExceededError:
+            detail = "The time that was given with deadline_s is over."
+            record = {"status": "failed", "error": {"slug": "deadline-exceeded", "detail": detail}}
+        except Exception as error:  # a failed job must not stop the next one
+            slug = slug_of(error)
+            record = {"status": "failed", "error": {"slug": slug, "detail": str(error)}}
+            log.warning("The job %s failed: %s", identity, error, exc_info=error if slug == "internal" else None)
+        finally:
+            self._ours.pop(identity, None)
+        news.put_nowait(None)
+        await telling
+        await asyncio.wrap_future(self._writer.submit(self._tidy, identity))
+        return record
+
+    def _begin(self, identity: str, kind: str, choices: Mapping[str, Any], publish: Publish) -> Run[Outcome]:
+        """Into the engine; slow where a model must be loaded first."""
+        saved = self._files.kept(identity, _CHECKPOINT)
+        algorithm = self._tasks.start(
+            kind, choices, self._files.kept(identity, "upload"), load(saved) if saved else None
+        )
+
+        def on_progress(progress: Progress, eta_s: float) -> None:
+            told = {"step": progress.step, "steps": progress.steps, "score": progress.score, "loss": progress.loss}
+            publish("progress", told | {"eta_s": round(eta_s, 2)})
+
+        def on_preview(step: int, pixels: Tensor) -> None:
+            self._writer.submit(self._show, identity, step, pixels.detach().clone(), publish)
+
+        def on_state(state: Mapping[str, Tensor]) -> None:
+            data = save({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
+            self._writer.submit(self._files.keep, identity, _CHECKPOINT, data)
+
+        run = Run(
+            algorithm,
+            on_progress=on_progress,
+            on_preview=on_preview,
+            on_state=on_state,
+            deadline_s=choices.get("deadline_s"),
+        )
+        publish("started", {"device": self._device, "resumed": saved is not None})
+        self._ours[identity] = run
+        self._engine.submit(run)
+        return run
+
+    def _show(self, identity: str, step: int, pixels: Tensor, publish: Publish) -> None:
+        self._files.put(identity, PREVIEW, preview_file(pixels))
+        publish("preview", {"step": step, "file": PREVIEW})
+
+    async def _tell(self, identity: str, news: News) -> None:
+        while one := await news.get():
+            name, data = one
+            try:
+                await DBOS.write_stream_async(STREAM, {"name": name, "data": dict(data)})
+            except Exception:  # the job was canceled or deleted meanwhile: nobody listens
+                log.debug("An event of %s was not written.", identity, exc_info=True)
+
+    def _tidy(self, identity: str) -> None:
+        if identity in self._tables.states([identity]):
+            self._files.forget(identity)
+        else:
+            self._files.delete(identity)
+
+    def _cancel_unwanted(self) -> None:
+        if not self._ours:
+            return
+        states = self._tables.states(list(self._ours))
+        for identity, run in list(self._ours.items()):
+            if states.get(identity) != "PENDING":
+                run.cancel()
+
+    def _take_over(self) -> None:
+        """Put the jobs of dead workers back into the queue."""
+        for name in self._tables.workers_at_work() - {self._name}:
+            lock = Alive(self._database, name)
+            if lock.take():
+                log.warning("The worker %s is gone; its jobs go on elsewhere.", name)
+                DBOS._recover_pending_workflows([name])
+                lock.release()
+
+    def _sweep(self) -> None:
+        """Delete what was kept long enough, and files that belong to no job."""
+        for identity in self._tables.ended_before(datetime.now(UTC) - self._keep):
+            self._files.delete(identity)
+        forgotten = self._tables.ended_before(datetime.now(UTC) - 4 * self._keep)
+        for identity in forgotten:
+            DBOS.delete_workflow(identity)
+        old = self._files.jobs(older_than=_YOUNG)
+        for identity in old - self._tables.states(old).keys():
+            self._files.delete(identity)

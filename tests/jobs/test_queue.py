@@ -1,0 +1,85 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.jobs.files import FileStore, StorageFullError
+from app.jobs.job import KeyReusedError, Order, Status, TooManyJobsError, UnknownJobError
+from app.jobs.queue import JobQueue
+from app.settings import Settings
+
+
+def order(client: str = "ada", **more: Any) -> Order:
+    return Order("ideal_image", "imagenet/clear", client, {"steps": 5, **more})
+
+
+def test_an_accepted_job_waits_with_its_place_and_its_input(queue: JobQueue) -> None:
+    first, second = queue.submit(order()), queue.submit(order(seed=7))
+    assert (first.status, first.position, second.position) == (Status.QUEUED, 1, 2)
+    assert second.input == {"steps": 5, "seed": 7}
+    assert second.eta_s is not None
+    assert first.eta_s is not None
+    assert second.eta_s > first.eta_s > 0
+    assert queue.get(second.id).kind == "ideal_image"
+    assert {job.id for job in queue.list("ada", limit=10)} == {first.id, second.id}
+    assert queue.list("bob", limit=10) == []
+
+
+def test_clients_take_turns(queue: JobQueue) -> None:
+    pile = [queue.submit(order("ada")) for _ in range(4)]
+    other = queue.submit(order("bob"))
+    assert queue.get(other.id).position in {1, 2}
+    assert queue.get(pile[3].id).position == 5
+
+
+def test_a_client_and_the_whole_queue_have_limits(queue: JobQueue) -> None:
+    for _ in range(4):
+        queue.submit(order("ada"))
+    with pytest.raises(TooManyJobsError, match="4 jobs") as refused:
+        queue.submit(order("ada"))
+    assert refused.value.retry_after_s >= 1
+    queue.submit(order("bob"))
+    queue.submit(order("eve"))
+    with pytest.raises(TooManyJobsError, match="full"):
+        queue.submit(order("kim"))
+
+
+def test_the_same_key_and_request_is_the_same_job(queue: JobQueue) -> None:
+    first = queue.submit(order(), key="k")
+    assert queue.submit(order(), key="k").id == first.id
+    assert queue.submit(replace(order(), client="bob"), key="k").id != first.id
+    with pytest.raises(KeyReusedError):
+        queue.submit(order(seed=9), key="k")
+    with pytest.raises(KeyReusedError):
+        queue.submit(replace(order(), upload=b"a picture"), key="k")
+
+
+def test_a_waiting_job_can_be_canceled_and_leaves_the_queue(queue: JobQueue) -> None:
+    first, second = queue.submit(order()), queue.submit(order())
+    canceled = queue.cancel(first.id)
+    assert canceled.status is Status.CANCELED
+    assert canceled.expires_at is not None
+    assert queue.cancel(first.id).status is Status.CANCELED
+    assert queue.get(second.id).position == 1
+    assert [job.id for job in queue.list("ada", limit=5, status=Status.CANCELED)] == [first.id]
+    assert queue.events({first.id: 0, second.id: 0}) == {first.id: (True, []), second.id: (False, [])}
+
+
+def test_a_deleted_job_leaves_nothing(queue: JobQueue, job_settings: Settings) -> None:
+    files = FileStore(job_settings.jobs_files, max_bytes=1)
+    job = queue.submit(replace(order(), upload=b"a picture"))
+    assert files.kept(job.id, "upload") == b"a picture"
+    queue.delete(job.id)
+    assert files.kept(job.id, "upload") is None
+    with pytest.raises(UnknownJobError):
+        queue.get(job.id)
+    with pytest.raises(UnknownJobError):
+        queue.cancel(job.id)
+    assert queue.events({job.id: 0}) == {}
+
+
+def test_a_full_store_takes_no_more_jobs(queue: JobQueue, job_settings: Settings) -> None:
+    queue._files = FileStore(job_settings.jobs_files, max_bytes=5)
+    queue.submit(replace(order(), upload=b"123456"))
+    with pytest.raises(StorageFullError):
+        queue.submit(order())
