@@ -8,22 +8,25 @@ import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from datetime import timedelta
+from typing import Final, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import classify, health, models, pages, problems
+from app.api import classify, health, jobs, models, pages, problems, synthesis
+from app.api.dependencies import JobDesk
 from app.api.envelope import Envelope
+from app.child import Child
 from app.memory import keep_big_blocks
 from app.settings import Settings
-from app.vision.image import ImageLimits
 from app.vision.predictor import DeviceUnavailableError, Predictor, pick_device
 from app.vision.repository import BrokenModelError, ModelRepository, UnknownModelError
 
 log = logging.getLogger(__name__)
 
+_AGAIN_S: Final = 5.0
 _DESCRIPTION = """See what an image classifier sees.
 
 The picture is the body, every choice is a query parameter, and every error is a problem of RFC 9457.
@@ -38,6 +41,8 @@ class State(TypedDict):
     predictor: Predictor
     loading: "asyncio.Task[None]"
     """Done when the default model answers, or cannot."""
+    jobs: "asyncio.Task[JobDesk]"
+    """Done when the queue of the jobs can be used."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -47,8 +52,13 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         predictor = predictor_for(settings, repository_for(settings))
         loading = asyncio.create_task(_load(predictor))
-        yield {"settings": settings, "predictor": predictor, "loading": loading}
+        jobs = asyncio.create_task(_open_jobs(settings))
+        child = Child(settings, after=asyncio.shield(loading)) if settings.worker == "child" else None
+        yield {"settings": settings, "predictor": predictor, "loading": loading, "jobs": jobs}
         loading.cancel()
+        if child:
+            await child.stop()
+        await _close_jobs(jobs)
         await asyncio.to_thread(predictor.close)
 
     app = FastAPI(
@@ -63,6 +73,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Envelope, max_body=settings.max_request_bytes)
     app.include_router(classify.router, prefix="/v1")
     app.include_router(models.router, prefix="/v1")
+    app.include_router(synthesis.router, prefix="/v1")
+    app.include_router(jobs.router, prefix="/v1")
     app.include_router(health.router)
     pages.install(app)
     problems.install(app)
@@ -84,8 +96,36 @@ def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
         threads=settings.threads,
         max_batch=settings.max_batch,
         max_queue=settings.max_queue,
-        limits=ImageLimits(settings.formats, settings.max_pixels),
+        limits=settings.image_limits,
     )
+
+
+async def _open_jobs(settings: Settings) -> JobDesk:
+    """Tries again until the database can be reached."""
+
+    def open_now() -> JobDesk:
+        from app.jobs.files import FileStore
+        from app.jobs.queue import JobQueue, QueueLimits
+        from app.jobs.tail import Tail
+
+        files = FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes)
+        keep = timedelta(days=settings.jobs_keep_days)
+        limits = QueueLimits(settings.jobs_per_client, settings.jobs_total, keep)
+        queue = JobQueue(settings.jobs_database, files, limits)
+        return JobDesk(queue, files, Tail(queue))
+
+    while True:
+        try:
+            return await asyncio.to_thread(open_now)
+        except Exception:  # classification does not need it
+            log.exception("The queue of the jobs cannot be opened; tried again in %g s.", _AGAIN_S)
+            await asyncio.sleep(_AGAIN_S)
+
+
+async def _close_jobs(opening: "asyncio.Task[JobDesk]") -> None:
+    if opening.done() and not opening.cancelled():
+        await asyncio.to_thread(opening.result().queue.close)
+    opening.cancel()
 
 
 async def _load(predictor: Predictor) -> None:

@@ -41,7 +41,7 @@ def cat() -> bytes:
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(data_dir=tmp_path_factory.mktemp("var"), engine="torch")
+    return Settings(data_dir=tmp_path_factory.mktemp("var"), engine="torch", worker="external")
 
 
 @pytest.fixture(scope="session")

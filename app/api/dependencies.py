@@ -4,8 +4,10 @@ They are coroutines, since FastAPI runs a plain function in a thread of its own,
 """
 
 import asyncio
+import re
 import time
-from typing import Annotated, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
@@ -13,6 +15,7 @@ from starlette.datastructures import UploadFile
 from app.api.problems import (
     BodyTimeoutError,
     BodyTooLargeError,
+    JobsUnavailableError,
     MalformedRequestError,
     ModelLoadingError,
     NotAcceptableError,
@@ -20,6 +23,13 @@ from app.api.problems import (
 from app.settings import Settings
 from app.vision.predictor import Predictor as VisionPredictor
 
+if TYPE_CHECKING:
+    from app.jobs.files import FileStore
+    from app.jobs.queue import JobQueue
+    from app.jobs.tail import Tail
+
+_WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
+_MAX_WAIT_S: Final = 60
 LANGUAGES = ("en", "tr")
 
 
@@ -116,6 +126,57 @@ def _too_large(limit: int) -> BodyTooLargeError:
     return BodyTooLargeError(f"The picture has more than {limit:,} bytes.")
 
 
+@dataclass(frozen=True)
+class JobDesk:
+    """Where jobs are handed in and asked after."""
+
+    queue: "JobQueue"
+    files: "FileStore"
+    tail: "Tail"
+
+
+async def job_desk(request: Request) -> JobDesk:
+    """Raises `JobsUnavailableError` while the database of the jobs cannot be reached."""
+    try:
+        async with asyncio.timeout(5):
+            return await asyncio.shield(cast("asyncio.Future[JobDesk]", request.state.jobs))
+    except Exception as error:
+        raise JobsUnavailableError("The queue of the jobs cannot be reached.") from error
+
+
+async def caller(request: Request) -> str:
+    """Who asks, as far as the limits and turns of the queue are concerned."""
+    return request.client.host if request.client else "local"
+
+
+def preferred_wait(request: Request) -> int:
+    """The seconds of `Prefer: wait=N` (RFC 7240), 60 at most; 0 without."""
+    found = _WAIT.search(request.headers.get("prefer", ""))
+    return min(int(found[1]), _MAX_WAIT_S) if found else 0
+
+
+async def idempotency_key(request: Request) -> str | None:
+    """Raises `MalformedRequestError` for one that is too long."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 0 < len(key) <= 200:
+        raise MalformedRequestError("An Idempotency-Key has 1 to 200 characters.")
+    return key
+
+
+async def picture(pictures: "Annotated[list[bytes | BodyTooLargeError], Depends(pictures)]") -> bytes:
+    """The one picture that the request is about."""
+    if len(pictures) > 1:
+        raise MalformedRequestError("This path takes one picture at a time.")
+    (found,) = pictures
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
 ServiceSettings = Annotated[Settings, Depends(settings)]
 Predictor = Annotated[VisionPredictor, Depends(predictor)]
 Pictures = Annotated["list[bytes | BodyTooLargeError]", Depends(pictures)]
+Picture = Annotated[bytes, Depends(picture)]
+Jobs = Annotated[JobDesk, Depends(job_desk)]
+Caller = Annotated[str, Depends(caller)]
+IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]

@@ -12,7 +12,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
+from app.jobs.files import StorageFullError
+from app.jobs.job import JobExpiredError, KeyReusedError, TooManyJobsError, UnknownJobError
+from app.vision.adversarial_images import TargetIsSourceError
 from app.vision.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
 from app.vision.batcher import QueueFullError
 from app.vision.image import ImageTooLargeError, InvalidImageError, UnsupportedImageError
@@ -46,6 +50,10 @@ KINDS: Final[Mapping[str, Kind]] = {
         HTTPStatus.NOT_FOUND, "No such model", "GET /v1/models lists the models; `suggestions` has the nearest."
     ),
     "unknown-backbone": Kind(HTTPStatus.NOT_FOUND, "No such backbone", "GET /v1/backbones lists the backbones."),
+    "unknown-job": Kind(
+        HTTPStatus.NOT_FOUND, "No such job", "GET /v1/jobs lists yours; a job that was deleted is forgotten."
+    ),
+    "unknown-file": Kind(HTTPStatus.NOT_FOUND, "No such file", "`result.files` of the job names those that are there."),
     "unknown-layer": Kind(
         HTTPStatus.NOT_FOUND, "No such layer", "GET /v1/models/{name}/layers lists the layers of a model."
     ),
@@ -60,6 +68,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "request-timeout": Kind(
         HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time", "Send it again over a better line."
     ),
+    "gone": Kind(HTTPStatus.GONE, "Not kept any longer", "Jobs and their files are kept for some days: ask again."),
     "body-too-large": Kind(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large", "Send a smaller file; `detail` names the limit."
     ),
@@ -83,10 +92,33 @@ KINDS: Final[Mapping[str, Kind]] = {
         "No such label",
         "GET /v1/models/{name}/labels?q=… searches them, in both languages.",
     ),
+    "target-is-source": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "It is taken for that already",
+        "Choose another target: the picture is classified as this one without any change.",
+    ),
+    "idempotency-key-reused": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The key belongs to another request",
+        "An Idempotency-Key stands for one request; use a new one for another.",
+    ),
+    "deadline-exceeded": Kind(
+        HTTPStatus.GATEWAY_TIMEOUT, "The time was over", "Give a larger deadline_s, or ask for fewer steps."
+    ),
+    "worker-died": Kind(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The worker died of this job",
+        "It was tried several times. Perhaps the picture is too large for the memory of the machine.",
+    ),
     "validation-error": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "A choice cannot be",
         "`errors` says for each what was wrong and where (`pointer`).",
+    ),
+    "queue-full": Kind(
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many jobs wait",
+        "Come again after the seconds in Retry-After, or cancel jobs that you do not need.",
     ),
     "internal": Kind(
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -102,6 +134,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         HTTPStatus.SERVICE_UNAVAILABLE,
         "This model cannot be loaded",
         "Its files are missing or broken; the log of the service says which. Other models are not affected.",
+    ),
+    "worker-down": Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "Slow work is not taken at the moment",
+        "The queue of the jobs cannot be reached; classification is not affected. Come again later.",
+    ),
+    "storage-full": Kind(
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "No room for more files",
+        "Delete jobs that are not needed (DELETE /v1/jobs/{id}), or raise INKBLOT_FILES_MAX_BYTES.",
     ),
     "overloaded": Kind(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -127,6 +169,22 @@ class MalformedRequestError(ValueError):
     """A body that cannot be taken apart."""
 
 
+class JobsUnavailableError(RuntimeError):
+    """The queue of the jobs cannot be reached."""
+
+
+class UnknownFileError(LookupError):
+    """A job left no file of this name."""
+
+
+class ChoiceError(ValueError):
+    """A choice that cannot be, found out only with the model at hand; `pointer` says which."""
+
+    def __init__(self, pointer: str, message: str) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
 class NotAcceptableError(ValueError):
     """Every form of the answer is excluded by the Accept header."""
 
@@ -135,16 +193,25 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
     BodyTimeoutError: "request-timeout",
     BodyTooLargeError: "body-too-large",
     BrokenModelError: "model-unavailable",
+    ChoiceError: "validation-error",
     ClientDisconnect: "malformed-request",
     EngineUnavailableError: "model-unavailable",
     ImageTooLargeError: "image-too-large",
     InvalidImageError: "invalid-image",
+    JobExpiredError: "gone",
+    JobsUnavailableError: "worker-down",
+    KeyReusedError: "idempotency-key-reused",
     MalformedRequestError: "malformed-request",
     MissingWeightsError: "model-unavailable",
     ModelLoadingError: "model-loading",
     NotAcceptableError: "not-acceptable",
     QueueFullError: "overloaded",
+    StorageFullError: "storage-full",
+    TargetIsSourceError: "target-is-source",
+    TooManyJobsError: "queue-full",
     UnknownBackboneError: "unknown-backbone",
+    UnknownFileError: "unknown-file",
+    UnknownJobError: "unknown-job",
     UnknownLabelError: "unknown-label",
     UnknownLayerError: "unknown-layer",
     UnknownModelError: "unknown-model",
@@ -153,6 +220,7 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
 }
 _SECRET: Final = {"internal", "model-unavailable"}
 """Their messages name files of the server: logged, not sent."""
+_COME_AGAIN: Final = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _STATUS_SLUGS: Final = {400: "malformed-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 
 
@@ -175,8 +243,10 @@ class Problem:
         more: dict[str, object] = {}
         if suggestions := getattr(error, "suggestions", ()):
             more["suggestions"] = list(suggestions)
+        if isinstance(error, ChoiceError):
+            more["errors"] = [{"pointer": error.pointer, "detail": str(error)}]
         headers = {}
-        if KINDS[slug].status is HTTPStatus.SERVICE_UNAVAILABLE and slug != "model-unavailable":
+        if KINDS[slug].status in _COME_AGAIN and slug != "model-unavailable":
             headers["Retry-After"] = str(getattr(error, "retry_after_s", 1))
         if isinstance(error, BodyTooLargeError | BodyTimeoutError):
             headers["Connection"] = "close"  # what else the client sends is not read
@@ -235,7 +305,17 @@ async def _http_error(request: Request, error: Exception) -> JSONResponse:
     detail = f"{request.method} {request.url.path}: {KINDS[slug].title.lower()}."
     if error.status_code == HTTPStatus.BAD_REQUEST:
         detail = str(error.detail)  # the form parser says what was wrong
-    return Problem(slug, detail, headers=error.headers or {}).response(request)
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(_allowed(request)) or headers.get("Allow", "")
+    return Problem(slug, detail, headers=headers).response(request)
+
+
+def _allowed(request: Request) -> list[str]:
+    """By all operations of the path: Starlette names the methods of its first route alone."""
+    paths = request.app.openapi()["paths"]
+    found = [operations for path, operations in paths.items() if compile_path(path)[0].match(request.url.path)]
+    return sorted({method.upper() for operations in found for method in operations})
 
 
 async def _validation_error(request: Request, error: Exception) -> JSONResponse:

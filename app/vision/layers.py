@@ -1,7 +1,7 @@
 """The layers of a network that can be looked into: their names, shapes and activations."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -121,4 +121,8 @@ def capture(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tens
 
 def _nearest(name: str, modules: Mapping[str, nn.Module]) -> list[str]:
     others = [other for other, module in modules.items() if other != name and not isinstance(module, _NOT_SPATIAL)]
-    return difflib.get_close_matches(name, others, n=5, cutoff=0.3)
+    return nearest_layers(name, others)
+
+
+def nearest_layers(name: str, layers: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, list(layers), n=5, cutoff=0.3)
