@@ -1,6 +1,8 @@
-"""The command line: `inkblot serve | classify | doctor`. torch is imported by those alone that need it."""
+"""The command line: `inkblot serve | classify | ideal | fool | jobs | worker | doctor`.
 
-import json
+torch is imported by those commands alone that need it.
+"""
+
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app import __version__
+from app import __version__, job_commands
 from app.client import (
     DEFAULT_URL,
     Client,
@@ -25,6 +27,7 @@ from app.client import (
     read_all,
     read_picture,
 )
+from app.terminal import AsJson, Server, plain, print_json, tell
 
 app = typer.Typer(
     name="inkblot",
@@ -37,28 +40,12 @@ app = typer.Typer(
 _BAR: Final = 20
 _PAGE: Final = 1000
 """Columns where no terminal says how many there are: a file or a pipe gets long names unbroken."""
-Server = Annotated[str, typer.Option(help="Address of the service.", envvar="INKBLOT_URL", metavar="URL")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
 def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a display that lacks a letter shows all the others
     app()
-
-
-def _tell(message: str) -> None:
-    Console(stderr=True).print(_plain(message, "red"), soft_wrap=True)
-
-
-def _plain(text: str, style: str = "") -> Text:
-    """Never markup, and a name or an answer cannot send commands to the terminal."""
-    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text), style)
-
-
-def _print_json(value: object) -> None:
-    every_letter = sys.stdout.encoding.lower().replace("-", "").startswith("utf")
-    sys.stdout.write(json.dumps(value, ensure_ascii=not every_letter, indent=2) + "\n")
 
 
 def _show_version(wanted: bool) -> None:
@@ -88,7 +75,23 @@ def serve(
     try:
         service.serve(replace(Settings.from_environ(os.environ), **given))
     except (SettingsError, service.CannotServeError) as error:
-        _tell(str(error))
+        tell(str(error))
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def worker(
+    child: Annotated[bool, typer.Option("--child", hidden=True, help="End with standard input.")] = False,
+) -> None:
+    """Do the slow work of services that run with INKBLOT_WORKER=external, until Ctrl-C or SIGTERM."""
+    from app.settings import Settings, SettingsError
+    from app.vision.predictor import DeviceUnavailableError
+    from app.worker import work
+
+    try:
+        work(Settings.from_environ(os.environ), is_child=child)
+    except (SettingsError, DeviceUnavailableError) as error:
+        tell(str(error))
         raise typer.Exit(2) from None
 
 
@@ -108,12 +111,12 @@ def classify(
         answers = list(_ask(server, pictures, choices))
     if as_json:
         objects = [answer.json() for answer in answers]
-        _print_json(objects if len(objects) > 1 else objects[0])
+        print_json(objects if len(objects) > 1 else objects[0])
     elif any(answer.prediction for answer in answers):
         _print_table(answers)
     failed = [answer for answer in answers if answer.error]
     for message in dict.fromkeys(map(_Answer.sentence, failed)):  # a service that is gone is missed once
-        _tell(message)
+        tell(message)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -176,12 +179,12 @@ def _print_table(answers: Sequence[_Answer]) -> None:
     table.add_column("", no_wrap=True)
     for answer in answers:
         ranked = answer.prediction["predictions"] if answer.prediction else []
-        name = _plain(answer.source if "://" in answer.source else Path(answer.source).name, "bold")
+        name = plain(answer.source if "://" in answer.source else Path(answer.source).name, "bold")
         if answer.prediction and not ranked:
             table.add_row(name, Text("nothing reaches --min-score", "dim"))
         for place, one in enumerate(ranked):
             bar = Text(stroke * round(one["score"] * _BAR), "cyan")
-            table.add_row(name if place == 0 else "", _plain(one["display"]), f"{one['score']:.1%}", bar)
+            table.add_row(name if place == 0 else "", plain(one["display"]), f"{one['score']:.1%}", bar)
     console.print(table)
 
 
@@ -192,11 +195,14 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = examine(os.environ)
     if as_json:
-        _print_json([vars(finding) for finding in findings])
+        print_json([vars(finding) for finding in findings])
     else:
         colours = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "red"}
         console = Console()
         for finding in findings:
             mark = Text(f"{finding.verdict:>4} ", style=colours[finding.verdict])
-            console.print(mark + Text(f"{finding.subject}: ", style="bold") + _plain(finding.detail), soft_wrap=True)
+            console.print(mark + Text(f"{finding.subject}: ", style="bold") + plain(finding.detail), soft_wrap=True)
     raise typer.Exit(1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0)
+
+
+job_commands.add_to(app)

@@ -5,7 +5,8 @@ with Client() as client:
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from json import loads
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Literal, Self, TypedDict, cast
@@ -78,6 +79,29 @@ class Ready(TypedDict):
     model: str
     device: str
     forward: str
+
+
+class Job(TypedDict):
+    object: Literal["job"]
+    id: str
+    kind: str
+    status: Literal["queued", "running", "succeeded", "failed", "canceled"]
+    queue: dict[str, float] | None
+    progress: dict[str, Any] | None
+    preview: str | None
+    input: dict[str, Any]
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    expires_at: str | None
+    links: dict[str, str]
+
+
+class JobEvent(TypedDict):
+    event: str
+    data: dict[str, Any]
 
 
 class ClientError(RuntimeError):
@@ -156,6 +180,55 @@ class Client:
         path = f"/v1/models/{quote(model, safe='')}/labels"
         return cast("list[Label]", self._ask("GET", path, choices=choices)["data"])
 
+    def draw(self, **choices: object) -> Job:
+        """Ask for an ideal image: `objective={"label": "zebra"}`, `preset`, `size` … as POST /v1/ideal-images takes."""
+        body = {name: value for name, value in choices.items() if value is not None}
+        return cast("Job", self._ask("POST", "/v1/ideal-images", json=body))
+
+    def fool(self, picture: bytes, **choices: object) -> Job:
+        """Ask for an adversarial image: `target`, `method` … as POST /v1/adversarial-images takes."""
+        return cast("Job", self._ask("POST", "/v1/adversarial-images", choices=choices, content=picture))
+
+    def jobs(self, *, limit: int = 20) -> list[Job]:
+        """Your jobs, newest first."""
+        return cast("list[Job]", self._ask("GET", "/v1/jobs", choices={"limit": limit})["data"])
+
+    def job(self, identity: str) -> Job:
+        return cast("Job", self._ask("GET", f"/v1/jobs/{quote(identity, safe='')}"))
+
+    def cancel(self, identity: str) -> Job:
+        return cast("Job", self._ask("POST", f"/v1/jobs/{quote(identity, safe='')}/cancel"))
+
+    def follow(self, job: Job) -> Iterator[JobEvent]:
+        """What happens to a job, as it happens, until its `end`; a broken line is taken up where it broke."""
+        last = 0
+        for _ in range(_ATTEMPTS):
+            request = self._http.build_request(
+                "GET", job["links"]["events"], headers={"Last-Event-ID": str(last)}, timeout=_PATIENCE_S
+            )
+            answer = self._once(request, stream=True)
+            try:
+                if not answer.is_success:
+                    answer.read()
+                    raise NoServerError(f"{self._url} does not tell how the job goes: it said {_status(answer)}.")
+                for number, event in _events(answer.iter_lines()):
+                    last = number or last
+                    yield event
+                    if event["event"] == "end":
+                        return
+            except httpx2.RequestError:
+                time.sleep(1)
+            finally:
+                answer.close()
+        raise NoServerError(f"The line to {self._url} breaks again and again.")
+
+    def file(self, path: str) -> bytes:
+        """A file of a job, by the path that its result names."""
+        answer = self._patiently(self._http.build_request("GET", path))
+        if not answer.is_success:
+            raise NoServerError(f"{self._url} does not give {path}: it said {_status(answer)}.")
+        return answer.content
+
     def ready(self) -> Ready:
         """Which model answers, where and by what; waits while it is being loaded."""
         return cast("Ready", self._ask("GET", "/readyz", expected="status"))
@@ -168,10 +241,11 @@ class Client:
         expected: str = "object",
         choices: Mapping[str, object] | None = None,
         content: bytes | None = None,
+        json: Mapping[str, object] | None = None,
     ) -> dict[str, Any]:
         """The answer's JSON, which has the member `expected`."""
         params = {name: str(value) for name, value in (choices or {}).items() if value is not None}
-        answer = self._patiently(self._http.build_request(method, path, params=params, content=content))
+        answer = self._patiently(self._http.build_request(method, path, params=params, content=content, json=json))
         try:
             body = answer.json()
         except ValueError:
@@ -193,9 +267,9 @@ class Client:
             time.sleep(wait)
         return answer
 
-    def _once(self, request: httpx2.Request) -> httpx2.Response:
+    def _once(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
         try:
-            return self._http.send(request)
+            return self._http.send(request, stream=stream)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise NoServerError(
                 f"No Inkblot answers at {self._url}. "
@@ -217,6 +291,21 @@ def _connections(base_url: str) -> httpx2.Client:
         timeout=httpx2.Timeout(_PATIENCE_S, connect=5),
         trust_env=url.host not in _LOOPBACK,  # a proxy would look for the service on its own machine
     )
+
+
+def _events(lines: Iterable[str]) -> Iterator[tuple[int | None, JobEvent]]:
+    """The number, where it has one, and the event of each block of a text/event-stream."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(": ")
+        if line:
+            fields[name] = value
+        elif "data" in fields:
+            number = int(fields["id"]) if "id" in fields else None
+            yield number, {"event": fields.get("event", ""), "data": loads(fields["data"])}
+            fields = {}
+        else:
+            fields = {}
 
 
 def _retry_after(answer: httpx2.Response) -> int | None:

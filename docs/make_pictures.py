@@ -1,17 +1,27 @@
 """Makes the README's pictures from the answers of a running service: `python docs/make_pictures.py [URL]`."""
 
 import sys
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
-from app.client import DEFAULT_URL, Client
+from app.client import DEFAULT_URL, Client, Job
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parent / "app/web/samples"
 FONT = Path(get_data_path()) / "fonts/ttf/DejaVuSans.ttf"  # has the Turkish letters, as Pillow's own has not
 PICTURES = ("basenji.png", "bernese.png", "cat-eye.png", "cat.jpg")
+IDEALS = (
+    ("tabby", "clear", 3),
+    ("golden retriever", "clear", 3),
+    ("zebra", "clear", 3),
+    ("zebra", "lesson", 3),
+    ("zebra", "raw", 3),
+)
 WIDTH, TOP, ROW, MARGIN = 250, 250, 42, 14
 INK, FAINT, BAR, PAPER = "#1c1c22", "#d9d9e3", "#4457c0", "#ffffff"
 
@@ -31,19 +41,96 @@ def strip(client: Client, language: str) -> Image.Image:
         sheet.paste(square, (left, MARGIN))
         for row, one in enumerate(client.classify(data, top_k=4, lang=language)["predictions"]):
             y = TOP + 2 * MARGIN + row * ROW
-            percent = f"{one['score']:.1%}" if language == "en" else f"%{one['score'] * 100:.1f}".replace(".", ",")
             draw.text((left, y), one["display"], INK, font)
-            draw.text((left + WIDTH, y + 1), percent, INK, number, anchor="ra")
+            draw.text((left + WIDTH, y + 1), percent(one["score"], language), INK, number, anchor="ra")
             draw.rounded_rectangle((left, y + 24, left + WIDTH, y + 30), 3, FAINT)
             draw.rounded_rectangle((left, y + 24, left + max(6, round(WIDTH * one["score"])), y + 30), 3, BAR)
     return sheet
 
 
+def ended(client: Client, job: Job) -> dict[str, Any]:
+    """The result of a job, once it has one."""
+    for event in client.follow(job):
+        if event["event"] == "end":
+            job = event["data"]["job"]
+    assert job["result"], job
+    return job["result"]
+
+
+def row(tiles: Sequence[tuple[Image.Image, str, str]]) -> Image.Image:
+    """Pictures beside each other, each over two lines of text."""
+    font, small = (ImageFont.truetype(FONT, size) for size in (15, 13))
+    sheet = Image.new("RGB", (len(tiles) * (WIDTH + MARGIN) + MARGIN, TOP + 2 * MARGIN + 46), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for column, (picture, title, line) in enumerate(tiles):
+        left = MARGIN + column * (WIDTH + MARGIN)
+        sheet.paste(picture.convert("RGB").resize((WIDTH, TOP), Image.Resampling.LANCZOS), (left, MARGIN))
+        draw.text((left, TOP + MARGIN + 6), title, INK, font)
+        draw.text((left, TOP + MARGIN + 28), line, INK, small)
+    return sheet
+
+
+def opened(client: Client, path: str) -> Image.Image:
+    return Image.open(BytesIO(client.file(path)))
+
+
+def percent(score: float, language: str) -> str:
+    return f"{score:.1%}" if language == "en" else f"%{score * 100:.1f}".replace(".", ",")
+
+
+def names(client: Client, language: str) -> dict[str, str]:
+    return {one["label"]: one["display"] for one in client.labels("imagenet", lang=language)}
+
+
+def ideals(client: Client) -> Mapping[str, Image.Image]:
+    """Ideal images by the product, and what comes without its priors, as rows in each language."""
+    made = []
+    for label, preset, seed in IDEALS:
+        result = ended(client, client.draw(objective={"label": label}, preset=preset, seed=seed))
+        agree = sum(check["agrees"] for check in result["checks"])
+        made.append((opened(client, result["files"]["final"]), label, preset, agree, len(result["checks"])))
+    rows = {}
+    for language, told in (("en", "{} of {} strangers agree"), ("tr", "{1} yabancı ağdan {0} tanesi tanıyor")):
+        known = names(client, language)
+        rows[language] = row(
+            [
+                (picture, known[label] + ("" if preset == "clear" else f" ({preset})"), told.format(agree, others))
+                for picture, label, preset, agree, others in made
+            ]
+        )
+    return rows
+
+
+def fooled(client: Client) -> Mapping[str, Image.Image]:
+    """A dog, the change that nobody sees, and the cat that the network sees."""
+    dog = (SAMPLES / "bernese.png").read_bytes()
+    result = ended(client, client.fool(dog, target="tabby", seed=1))
+    files, change = result["files"], result["perturbation"]
+    rows = {}
+    for language, amplified, survives in (
+        ("en", "the change, {} times as strong", "also after JPEG 75 and half size"),
+        ("tr", "değişiklik, {} kat büyütülmüş", "JPEG 75 ve yarı boyuttan sonra da"),
+    ):
+        known = names(client, language)
+        before, after = (
+            f"{known[one['label']]}, {percent(one['score'], language)}" for one in (result["before"], result["after"])
+        )
+        rows[language] = row(
+            [
+                (opened(client, files["original"]), before, "bernese.png"),
+                (opened(client, files["perturbation"]), amplified.format(change["amplified"]), f"L∞ {change['linf']}"),
+                (opened(client, files["adversarial"]), after, survives),
+            ]
+        )
+    return rows
+
+
 def main() -> None:
     with Client(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_URL) as client:
-        for language in ("en", "tr"):
-            picture = strip(client, language).quantize(256)
-            picture.save(HERE / f"classify.{language}.png", optimize=True)
+        classified = {language: strip(client, language) for language in ("en", "tr")}
+        for name, rows in (("classify", classified), ("ideal", ideals(client)), ("fooled", fooled(client))):
+            for language, picture in rows.items():
+                picture.quantize(256).save(HERE / f"{name}.{language}.png", optimize=True)
 
 
 if __name__ == "__main__":

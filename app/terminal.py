@@ -1,0 +1,26 @@
+"""What all commands share: options, and how they speak on a terminal."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+Server = Annotated[str, typer.Option(help="Address of the service.", envvar="INKBLOT_URL", metavar="URL")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def tell(message: str) -> None:
+    Console(stderr=True).print(plain(message, "red"), soft_wrap=True)
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Never markup, and a name or an answer cannot send commands to the terminal."""
+    return Text("".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text), style)
+
+
+def print_json(value: object) -> None:
+    every_letter = sys.stdout.encoding.lower().replace("-", "").startswith("utf")
+    sys.stdout.write(json.dumps(value, ensure_ascii=not every_letter, indent=2) + "\n")
