@@ -32,11 +32,15 @@ TUTORIAL = Server("tutorial", ("-m", "benchmarks.tutorial_server"), "/classify",
 
 
 @contextmanager
-def running(server: Server, data_dir: Path) -> Iterator[tuple[int, int, float]]:
-    """Process id, port and seconds to ready; ended with SIGTERM, after ten seconds by force."""
+def running(server: Server, data_dir: Path, *, worker: str = "external") -> Iterator[tuple[int, int, float]]:
+    """Process id, port and seconds to ready; ended with SIGTERM, after ten seconds by force.
+
+    Without a worker for slow work by default: the peers have none.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     ours = {"INKBLOT_HOST": "127.0.0.1", "INKBLOT_DATA_DIR": str(data_dir), "INKBLOT_LOG_LEVEL": "error"}
+    ours["INKBLOT_WORKER"] = worker
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, *server.command, str(port)], cwd=ROOT, env=os.environ | ours)
     try:

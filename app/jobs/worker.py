@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from dbos import DBOS
+from dbos import error as errors
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -110,6 +111,7 @@ class Worker:
                 "log_level": "WARNING",
             }
         )
+        logging.getLogger("dbos").addFilter(_is_news)
         DBOS.launch()
         DBOS.register_queue(
             QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
@@ -224,3 +226,10 @@ class Worker:
         old = self._files.jobs(older_than=_YOUNG)
         for identity in old - self._tables.states(old).keys():
             self._files.delete(identity)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that a job was canceled or deleted while it ran, which DBOS takes for an error of ours."""
+    error = record.exc_info[1] if record.exc_info else None
+    unwanted = (errors.DBOSAwaitedWorkflowCancelledError, errors.DBOSNonExistentWorkflowError)
+    return not isinstance(error, unwanted) and "is no longer owned" not in record.getMessage()
