@@ -35,7 +35,8 @@ _REAP_S: Final = 2.0
 _SWEEP_S: Final = 600.0
 _YOUNG: Final = timedelta(hours=1)
 """A file of a job that nobody knows may belong to one that is being submitted."""
-_RECOVERIES: Final = 5
+_RECOVERIES: Final = 20
+"""A job that so many workers died of is given up; being handed back counts, too."""
 _CHECKPOINT: Final = "checkpoint"
 
 Publish = Callable[[str, Mapping[str, Any]], None]
@@ -85,7 +86,7 @@ class Worker:
                 log.warning("The database of the jobs cannot be reached.", exc_info=True)
                 self._stop.wait(_REAP_S)
         self._engine.stop()
-        self._writer.shutdown()
+        self._writer.submit(lambda: None).result()  # all states are written; a job that ends just now may write more
 
     def stop(self) -> None:
         """Let every job save its state and leave; they stay marked as running, for whoever comes next."""
