@@ -46,8 +46,12 @@ class Whole(nn.Module):
 
 def lucents(classifier: Classifier) -> Draw:
     """With its own defaults, at 224 pixels and 512 steps; raises `ImportError`."""
+    import kornia
+    from kornia.geometry import transform
     from lucent.optvis import objectives, param, render
 
+    for name in ("get_rotation_matrix2d", "warp_affine"):  # where lucent still looks for them
+        setattr(kornia, name, getattr(transform, name))
     model = Whole(classifier).eval()
 
     def draw(index: int) -> bytes:

@@ -21,7 +21,7 @@ from app.vision.channels import png_of
 from app.vision.classifier import Classifier
 from app.vision.fourier import Spectrum
 from app.vision.image import Canvas, ImageLimits, Picture
-from app.vision.lattice import pixels_of
+from app.vision.lattice import Lens, pixels_of
 from app.vision.priors import NormPrior, total_variation
 from app.vision.views import random_views
 
@@ -36,7 +36,7 @@ _PRIOR: Final = 3.0
 _AVERAGING: Final = 0.9
 _GROWTH: Final = ((0.34, 0.5), (0.67, 0.72), (1.0, 1.0))
 """Until which part of the steps the network sees what part of its input size: coarse first, and cheap."""
-_VARIATION: Final = 20.0
+_VARIATION: Final = 5.0
 _STEP_SIZE: Final = 0.02
 _FRAMES: Final = 40
 _FRAME: Final = 192
@@ -105,7 +105,7 @@ def ideal_image(
     if preset in {"clear", "quick"}:
         picture = _Waves(classifier, aim, steps, seed, min(size, crop) // 2 * 2)
     else:
-        picture = _Pixels(classifier, aim, steps, seed, _VARIATION if preset == "lesson" else 0.0)
+        picture = _Pixels(classifier, aim, size, seed, _VARIATION if preset == "lesson" else 0.0)
     state = dict(resume or {})
     frames: list[Canvas] = list(state["frames"].numpy()) if resume else []
     score, start = (float(one) for one in state.get("scores", torch.zeros(2, dtype=torch.float64)))
@@ -213,19 +213,23 @@ class _Waves:
 
 
 class _Pixels:
-    """The pixels themselves, by plain gradient descent on cross-entropy; the variation loss makes them smooth."""
+    """The pixels themselves, by plain gradient descent on cross-entropy; the variation loss makes them smooth.
+
+    The network sees them through its fit, as it will see the saved file: otherwise that would not fool even itself.
+    """
 
     layers: tuple[str, ...]
 
-    def __init__(self, classifier: Classifier, aim: Aim, _steps: int, seed: int, variation: float) -> None:
+    def __init__(self, classifier: Classifier, aim: Aim, size: int, seed: int, variation: float) -> None:
         self._aim, self._variation = aim, variation
         self.layers = (aim.layer,) if isinstance(aim, ChannelAim) else ()
-        crop = classifier.backbone.fit.crop
-        noise = torch.randn(3, crop, crop, generator=torch.Generator().manual_seed(seed))
+        self._lens = Lens(np.zeros((size, size, 3), np.uint8), classifier.backbone.fit)
+        noise = torch.randn(3, size, size, generator=torch.Generator().manual_seed(seed))
         self._pixels = (0.5 + 0.1 * noise).clamp(0, 1)
 
     def canvas(self, _step: int) -> Tensor:
-        return self._pixels[None]
+        rows, columns = self._lens.region
+        return self._lens.project(self._pixels[:, rows, columns]).clamp(0, 1)[None]
 
     def objective(self, _step: int) -> Objective:
         aim = self._aim
@@ -234,7 +238,9 @@ class _Pixels:
         return lambda seen: seen.logits.log_softmax(1)[:, aim.index]
 
     def descend(self, _step: int, _canvas: Tensor, gradient: Tensor) -> None:
-        slope = -gradient[0]
+        slope = torch.zeros_like(self._pixels)
+        rows, columns = self._lens.region
+        slope[:, rows, columns] = -self._lens.pull_back(gradient[0])
         if self._variation:
             pixels = self._pixels.detach().requires_grad_()
             (rough,) = torch.autograd.grad(self._variation * total_variation(pixels), pixels)
@@ -299,7 +305,9 @@ def _report(
     fit = classifier.backbone.fit
     png = png_of(_levels(final), {"Software": "Inkblot", "Description": _note(classifier, aim)})
     saved = Picture.read(png, ImageLimits()).canvas(fit)
-    canvases = torch.cat([_resized(final, fit.crop)[None], pixels_of(saved)])
+    lens = Lens(_levels(final), fit)
+    rows, columns = lens.region
+    canvases = torch.cat([lens.project(final[:, rows, columns]).clamp(0, 1)[None], pixels_of(saved)])
     if isinstance(aim, ClassAim):
         answered = yield Ask(classifier, canvases)
         scores = answered.logits.softmax(1)[:, aim.index]

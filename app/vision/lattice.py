@@ -46,6 +46,10 @@ class Lens:
     def canvas(self, picture: Canvas) -> Canvas:
         return picture if self._fit is None else fit_image(Image.fromarray(picture), self._fit)
 
+    def project(self, region: Tensor) -> Tensor:
+        """The canvas `(3, crop, crop)` of the region's values `(3, h, w)`, not rounded."""
+        return region if self._fit is None else self._rows @ region @ self._columns.T
+
     def pull_back(self, gradient: Tensor) -> Tensor:
         """From `(3, crop, crop)` to the region, `(3, h, w)`."""
         if self._fit is None:

@@ -53,7 +53,9 @@ def test_a_stranger_sees_in_the_saved_file_what_was_asked_for(models: ModelRepos
 def test_the_raw_picture_convinces_its_own_network_alone(models: ModelRepository, classifier: Classifier) -> None:
     stranger = models.load("efficientnet_lite1")
     found = run(ideal_image(classifier, ClassAim(ZEBRA), preset="raw", steps=40, others=[stranger]))
+    assert found.success
     assert found.score > 0.99
+    assert found.png_score > 0.9
     assert not found.checks[0].agrees
 
 
