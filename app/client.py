@@ -5,11 +5,11 @@ with Client() as client:
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from json import loads
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Literal, Self, TypedDict, cast
+from typing import Any, BinaryIO, Final, Literal, NoReturn, Self, TypedDict, cast
 from urllib.parse import quote
 
 import httpx2
@@ -22,6 +22,7 @@ MAX_PICTURE_BYTES: Final = 64 * 1024 * 1024
 _DOWNLOAD_S: Final = 60.0
 _ATTEMPTS: Final = 60
 _PATIENCE_S: Final = 60.0
+_EXPORT_S: Final = 180.0
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -189,6 +190,23 @@ class Client:
         """Ask for an adversarial image: `target`, `method` … as POST /v1/adversarial-images takes."""
         return cast("Job", self._ask("POST", "/v1/adversarial-images", choices=choices, content=picture))
 
+    def teach(self, archive: BinaryIO, **choices: object) -> Job:
+        """Ask for a new model, taught on a zip with a folder a class: `name`, `backbone` … as POST /v1/models takes."""
+        return cast("Job", self._ask("POST", "/v1/models", choices=choices, content=archive))
+
+    def correct(self, model: str, corrections: Mapping[str, str | None]) -> Job:
+        """Ask for the model's next version, with other labels for some pictures; None leaves one out."""
+        body = {"corrections": [{"picture": name, "label": label} for name, label in corrections.items()]}
+        return cast("Job", self._ask("POST", f"/v1/models/{quote(model, safe='')}/corrections", json=body))
+
+    def export(self, model: str) -> bytes:
+        """A zip with all that it takes to use a model without Inkblot."""
+        return self._bytes(f"/v1/models/{quote(model, safe='')}/export", timeout=_EXPORT_S)
+
+    def delete_model(self, name: str) -> None:
+        """Forget a model that was taught there."""
+        self._bytes(f"/v1/models/{quote(name, safe='')}", method="DELETE")
+
     def jobs(self, *, limit: int = 20) -> list[Job]:
         """Your jobs, newest first."""
         return cast("list[Job]", self._ask("GET", "/v1/jobs", choices={"limit": limit})["data"])
@@ -224,10 +242,7 @@ class Client:
 
     def file(self, path: str) -> bytes:
         """A file of a job, by the path that its result names."""
-        answer = self._patiently(self._http.build_request("GET", path))
-        if not answer.is_success:
-            raise NoServerError(f"{self._url} does not give {path}: it said {_status(answer)}.")
-        return answer.content
+        return self._bytes(path)
 
     def ready(self) -> Ready:
         """Which model answers, where and by what; waits while it is being loaded."""
@@ -240,27 +255,35 @@ class Client:
         *,
         expected: str = "object",
         choices: Mapping[str, object] | None = None,
-        content: bytes | None = None,
+        content: bytes | BinaryIO | None = None,
         json: Mapping[str, object] | None = None,
     ) -> dict[str, Any]:
         """The answer's JSON, which has the member `expected`."""
         params = {name: str(value) for name, value in (choices or {}).items() if value is not None}
-        answer = self._patiently(self._http.build_request(method, path, params=params, content=content, json=json))
-        try:
-            body = answer.json()
-        except ValueError:
-            body = None
-        if isinstance(body, dict) and answer.is_success and expected in body:
+        answer = self._patiently(
+            lambda: self._http.build_request(method, path, params=params, content=_from_start(content), json=json)
+        )
+        body = _json(answer)
+        if body is not None and answer.is_success and expected in body:
             return body
-        if isinstance(body, dict) and answer.is_error and {"type", "title"} <= body.keys():
+        return self._refuse(answer, body)
+
+    def _bytes(self, path: str, *, method: str = "GET", timeout: float = _PATIENCE_S) -> bytes:
+        answer = self._patiently(lambda: self._http.build_request(method, path, timeout=timeout))
+        if not answer.is_success:
+            self._refuse(answer, _json(answer))
+        return answer.content
+
+    def _refuse(self, answer: httpx2.Response, body: dict[str, Any] | None) -> NoReturn:
+        if body is not None and answer.is_error and {"type", "title"} <= body.keys():
             raise ProblemError(body, _retry_after(answer))
         raise NoServerError(f"What answers at {self._url} is no Inkblot: it said {_status(answer)}.")
 
-    def _patiently(self, request: httpx2.Request) -> httpx2.Response:
-        """A 503 that says when to come again is asked again, for a minute at most."""
+    def _patiently(self, request: Callable[[], httpx2.Request]) -> httpx2.Response:
+        """A 503 that says when to come again is asked again, by a new request, for a minute at most."""
         give_up = time.monotonic() + _PATIENCE_S
         for attempt in range(1, _ATTEMPTS + 1):
-            answer = self._once(request)
+            answer = self._once(request())
             wait = _retry_after(answer)
             if wait is None or attempt == _ATTEMPTS or time.monotonic() + wait > give_up:
                 break
@@ -306,6 +329,22 @@ def _events(lines: Iterable[str]) -> Iterator[tuple[int | None, JobEvent]]:
             fields = {}
         else:
             fields = {}
+
+
+def _from_start(content: bytes | BinaryIO | None) -> bytes | Iterator[bytes] | None:
+    """A file is sent in pieces, so that it never is in memory as a whole."""
+    if content is None or isinstance(content, bytes):
+        return content
+    content.seek(0)
+    return iter(lambda: content.read(1 << 20), b"")
+
+
+def _json(answer: httpx2.Response) -> dict[str, Any] | None:
+    try:
+        body = answer.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _retry_after(answer: httpx2.Response) -> int | None:

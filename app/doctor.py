@@ -144,7 +144,7 @@ async def _speed(settings: Settings, repository: ModelRepository) -> Finding:
         return Finding(Verdict.FAIL, "default model", f"{settings.default_model} does not answer: {error}")
     finally:
         await asyncio.to_thread(predictor.close)
-    forward = predictor.forward_of(classifier.backbone.card.name)
+    forward = predictor.forward_of(classifier)
     middle = sorted(times)[len(times) // 2]
     return Finding(Verdict.OK, "default model", f"{settings.default_model} by {forward}: {middle:.0f} ms a picture")
 

@@ -15,14 +15,16 @@ import uvicorn
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import classify, health, jobs, models, pages, problems, synthesis
+from app.api import classify, export, health, jobs, models, pages, problems, synthesis, teach
 from app.api.dependencies import JobDesk
 from app.api.envelope import Envelope
+from app.api.uploads import uploads
 from app.child import Child
 from app.memory import keep_big_blocks
 from app.settings import Settings
+from app.vision.model_folder import BrokenModelError
 from app.vision.predictor import DeviceUnavailableError, Predictor, pick_device
-from app.vision.repository import BrokenModelError, ModelRepository, UnknownModelError
+from app.vision.repository import ModelRepository, UnknownModelError
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +45,9 @@ class State(TypedDict):
     """Done when the default model answers, or cannot."""
     jobs: "asyncio.Task[JobDesk]"
     """Done when the queue of the jobs can be used."""
+    uploads: asyncio.Semaphore
+    """A turn for each archive that is being received."""
+    bundles: export.Bundles
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -54,7 +59,14 @@ def create_app(settings: Settings) -> FastAPI:
         loading = asyncio.create_task(_load(predictor))
         jobs = asyncio.create_task(_open_jobs(settings))
         child = Child(settings, after=asyncio.shield(loading)) if settings.worker == "child" else None
-        yield {"settings": settings, "predictor": predictor, "loading": loading, "jobs": jobs}
+        yield {
+            "settings": settings,
+            "predictor": predictor,
+            "loading": loading,
+            "jobs": jobs,
+            "uploads": uploads(),
+            "bundles": export.Bundles(settings),
+        }
         loading.cancel()
         if child:
             await child.stop()
@@ -70,9 +82,11 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    app.add_middleware(Envelope, max_body=settings.max_request_bytes)
+    app.add_middleware(Envelope, max_body=settings.max_request_bytes, larger={teach.PATH: settings.max_archive_bytes})
     app.include_router(classify.router, prefix="/v1")
     app.include_router(models.router, prefix="/v1")
+    app.include_router(teach.router, prefix="/v1")
+    app.include_router(export.router, prefix="/v1")
     app.include_router(synthesis.router, prefix="/v1")
     app.include_router(jobs.router, prefix="/v1")
     app.include_router(health.router)
@@ -84,7 +98,12 @@ def create_app(settings: Settings) -> FastAPI:
 def repository_for(settings: Settings) -> ModelRepository:
     """Raises `DeviceUnavailableError`."""
     device = pick_device(settings.device)
-    return ModelRepository([settings.models_dir], weights_dir=settings.weights_dir, device=device)
+    return ModelRepository(
+        [settings.models_dir],
+        weights_dir=settings.weights_dir,
+        device=device,
+        trained_dir=settings.trained_dir,
+    )
 
 
 def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:

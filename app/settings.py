@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+from app.vision.dataset import DatasetLimits
 from app.vision.image import FORMATS, ImageLimits
 from app.vision.inference import Engine
 
@@ -89,6 +90,8 @@ class Settings:
     max_queue: int = _setting(256, _whole, "pictures that may wait; more are answered 503")
     max_picture_bytes: int = _setting(10 * _MIB, _whole, "size of one uploaded picture")
     max_request_bytes: int = _setting(64 * _MIB, _whole, "size of one request")
+    max_archive_bytes: int = _setting(200 * _MIB, _whole, "size of the pictures that a model is taught on, as sent")
+    max_unpacked_bytes: int = _setting(1024 * _MIB, _whole, "… and unpacked")
     body_timeout_s: int = _setting(60, _whole, "seconds in which the body of a request must have arrived")
     max_pictures: int = _setting(16, _whole, "pictures in one request")
     max_pixels: int = _setting(25_000_000, _whole, "pixels of a picture, read from its header before decoding")
@@ -117,6 +120,15 @@ class Settings:
     @property
     def image_limits(self) -> ImageLimits:
         return ImageLimits(self.formats, self.max_pixels)
+
+    @property
+    def trained_dir(self) -> Path:
+        """Where the models lie that are taught here."""
+        return self.data_dir.resolve() / "models"
+
+    @property
+    def dataset_limits(self) -> DatasetLimits:
+        return DatasetLimits(max_unpacked_bytes=self.max_unpacked_bytes, max_picture_bytes=self.max_picture_bytes)
 
     @property
     def jobs_database(self) -> str:

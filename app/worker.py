@@ -27,6 +27,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
 
     from app.jobs.database import first_free, migrate, open_engine
     from app.jobs.files import FileStore
+    from app.jobs.lessons import Lessons
     from app.jobs.tasks import Tasks
     from app.jobs.worker import Worker
     from app.main import repository_for
@@ -45,6 +46,14 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             engine,
             FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes),
             Tasks(models, limits=settings.image_limits),
+            Lessons(
+                models,
+                settings.image_limits,
+                settings.dataset_limits,
+                cache_dir=settings.data_dir / "cache",
+                engine=settings.engine,
+                threads=settings.worker_threads,
+            ),
             name=name,
             device=str(models.device),
             running=settings.jobs_running,

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Final
 from uuid import uuid4
 
@@ -21,12 +22,14 @@ _HEADERS: Final = {
 class Envelope:
     """Puts `request_id` and `began` into the request's state, and refuses bodies of more than `max_body` bytes.
 
+    `larger` are the limits of paths that take more.
+
     The client's own X-Request-Id is kept if it is a sane one. A body that tells its length is refused before
     it is read; one that does not (or lies) as soon as it is too long.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body: int) -> None:
-        self._app, self._max_body = app, max_body
+    def __init__(self, app: ASGIApp, *, max_body: int, larger: Mapping[str, int]) -> None:
+        self._app, self._max_body, self._larger = app, max_body, larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -45,9 +48,10 @@ class Envelope:
                     outgoing.setdefault(name, value)
             await send(message)
 
-        too_large = BodyTooLargeError(f"The request has more than {self._max_body:,} bytes.")
+        limit = self._larger.get(scope["path"], self._max_body)
+        too_large = BodyTooLargeError(f"The request has more than {limit:,} bytes.")
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_body:
+        if length.isdecimal() and int(length) > limit:
             await Problem.of(too_large).response(Request(scope))(scope, receive, send_with_headers)
             return
         size = 0
@@ -56,7 +60,7 @@ class Envelope:
             nonlocal size
             message = await receive()
             size += len(message.get("body", b""))
-            if size > self._max_body:
+            if size > limit:
                 raise too_large
             return message
 

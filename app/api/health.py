@@ -19,11 +19,11 @@ async def healthz() -> Health:
 @router.get("/readyz", responses=responses("model-unavailable"))
 async def readyz(predictor: Predictor) -> Ready:
     """The default model is on its device, warm, and answers."""
-    card = (await predictor.load()).card
+    classifier = await predictor.load()
     return Ready(
         status="ready",
         version=__version__,
-        model=card.name,
+        model=classifier.card.name,
         device=str(predictor.device),
-        forward=predictor.forward_of(card.backbone) or "none",
+        forward=predictor.forward_of(classifier) or "none",
     )

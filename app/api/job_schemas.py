@@ -105,12 +105,20 @@ def file_path(job: str, name: str) -> str:
 
 
 def _with_links(job: Job) -> dict[str, Any] | None:
-    """The result; its files are named by what they are, with the paths at which they lie."""
+    """The result; its files are named by what they are, and told by the paths at which they lie."""
     result = job.outcome.get("result")
     if result is None:
         return None
     files = {role: file_path(job.id, name) for role, name in result.get("files", {}).items()}
-    return {**result, "files": files}
+    linked = {**result, "files": files}
+    if "worst" in linked:
+        linked["worst"] = [_linked(job.id, one) for one in result["worst"]]
+    return linked
+
+
+def _linked(job: str, mistake: dict[str, Any]) -> dict[str, Any]:
+    shown = dict(mistake)
+    return {**shown, "href": file_path(job, shown.pop("file"))}
 
 
 def _problem(job: Job) -> Problem | None:

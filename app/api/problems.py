@@ -19,11 +19,14 @@ from app.jobs.job import JobExpiredError, KeyReusedError, TooManyJobsError, Unkn
 from app.vision.adversarial_images import TargetIsSourceError
 from app.vision.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
 from app.vision.batcher import QueueFullError
+from app.vision.dataset import DatasetError, NotEnoughImagesError
+from app.vision.examples import NoExamplesError, UnknownPictureError
 from app.vision.image import ImageTooLargeError, InvalidImageError, UnsupportedImageError
 from app.vision.inference import EngineUnavailableError
 from app.vision.labels import UnknownLabelError
 from app.vision.layers import UnknownLayerError
-from app.vision.repository import BrokenModelError, UnknownModelError
+from app.vision.model_folder import BrokenModelError, ModelExistsError
+from app.vision.repository import ShippedModelError, UnknownModelError
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,34 @@ KINDS: Final[Mapping[str, Kind]] = {
         HTTPStatus.NOT_FOUND, "No such job", "GET /v1/jobs lists yours; a job that was deleted is forgotten."
     ),
     "unknown-file": Kind(HTTPStatus.NOT_FOUND, "No such file", "`result.files` of the job names those that are there."),
+    "unknown-picture": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "No such picture",
+        "Pictures are called as `worst` of the job's result calls them; `suggestions` has the nearest names.",
+    ),
+    "forbidden": Kind(
+        HTTPStatus.FORBIDDEN, "That is not allowed", "Models that ship with Inkblot can be neither changed nor deleted."
+    ),
+    "model-exists": Kind(
+        HTTPStatus.CONFLICT,
+        "There is a model of this name",
+        "Choose another name, or make the next version of a model that was taught here with replace=true.",
+    ),
+    "no-examples": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "Its pictures are not known here",
+        "Corrections are for models that were taught here on a frozen backbone; otherwise send the pictures again.",
+    ),
+    "invalid-archive": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The archive cannot be used",
+        "Send a zip with a folder for each class and pictures in it; `detail` says what is wrong with this one.",
+    ),
+    "not-enough-images": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "Too few pictures",
+        "At least two classes (folders) with at least two pictures each; `counts` says what was found.",
+    ),
     "unknown-layer": Kind(
         HTTPStatus.NOT_FOUND, "No such layer", "GET /v1/models/{name}/layers lists the layers of a model."
     ),
@@ -173,6 +204,10 @@ class JobsUnavailableError(RuntimeError):
     """The queue of the jobs cannot be reached."""
 
 
+class UploadsFullError(RuntimeError):
+    """So many archives are being received that another must wait."""
+
+
 class UnknownFileError(LookupError):
     """A job left no file of this name."""
 
@@ -195,6 +230,7 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
     BrokenModelError: "model-unavailable",
     ChoiceError: "validation-error",
     ClientDisconnect: "malformed-request",
+    DatasetError: "invalid-archive",
     EngineUnavailableError: "model-unavailable",
     ImageTooLargeError: "image-too-large",
     InvalidImageError: "invalid-image",
@@ -203,9 +239,13 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
     KeyReusedError: "idempotency-key-reused",
     MalformedRequestError: "malformed-request",
     MissingWeightsError: "model-unavailable",
+    ModelExistsError: "model-exists",
     ModelLoadingError: "model-loading",
+    NoExamplesError: "no-examples",
+    NotEnoughImagesError: "not-enough-images",
     NotAcceptableError: "not-acceptable",
     QueueFullError: "overloaded",
+    ShippedModelError: "forbidden",
     StorageFullError: "storage-full",
     TargetIsSourceError: "target-is-source",
     TooManyJobsError: "queue-full",
@@ -215,7 +255,9 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
     UnknownLabelError: "unknown-label",
     UnknownLayerError: "unknown-layer",
     UnknownModelError: "unknown-model",
+    UnknownPictureError: "unknown-picture",
     UnsupportedImageError: "unsupported-image",
+    UploadsFullError: "overloaded",
     WeightsError: "model-unavailable",
 }
 _SECRET: Final = {"internal", "model-unavailable"}
@@ -243,6 +285,8 @@ class Problem:
         more: dict[str, object] = {}
         if suggestions := getattr(error, "suggestions", ()):
             more["suggestions"] = list(suggestions)
+        if isinstance(error, NotEnoughImagesError):
+            more["counts"] = dict(error.counts)
         if isinstance(error, ChoiceError):
             more["errors"] = [{"pointer": error.pointer, "detail": str(error)}]
         headers = {}

@@ -86,8 +86,10 @@ class ImageOfPrediction(BaseModel):
 
 
 class Unknown(BaseModel):
-    is_unknown: bool
-    score: Score
+    is_unknown: bool = Field(
+        description="Whether the score exceeds 0.5. `metrics.unknown` of the card: how often that is right."
+    )
+    score: Score = Field(description="How surely it belongs to none of the classes.")
 
 
 class Timing(BaseModel):
@@ -128,7 +130,9 @@ class Prediction(BaseModel):
                 )
                 for one in found.top(choices.top_k, choices.min_score)
             ],
-            unknown=None,
+            unknown=None if found.unknown is None else Unknown(
+                is_unknown=found.unknown > 0.5, score=round(found.unknown, 4)
+            ),
             timing_ms=Timing(
                 decode=round(found.decode_ms, 2),
                 queue=round(found.queue_ms, 2),

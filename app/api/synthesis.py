@@ -37,7 +37,7 @@ from app.vision.layers import UnknownLayerError, list_layers, nearest_layers
 
 router = APIRouter(tags=["synthesis"], dependencies=[Depends(accepts_json)])
 
-_ACCEPTED: dict[int | str, dict[str, Any]] = {
+ACCEPTED: dict[int | str, dict[str, Any]] = {
     200: {"description": "Done within the seconds of `Prefer: wait=N`.", "model": JobOut},
     202: {"description": "Accepted; `Location` is the job.", "model": JobOut},
 }
@@ -48,7 +48,7 @@ _PROBLEMS = ("unknown-model", "idempotency-key-reused", "unknown-label", "queue-
     "/ideal-images",
     status_code=202,
     response_model=JobOut,
-    responses=_ACCEPTED | responses("malformed-request", "unknown-layer", "not-acceptable", *_PROBLEMS),
+    responses=ACCEPTED | responses("malformed-request", "unknown-layer", "not-acceptable", *_PROBLEMS),
 )
 async def make_ideal_image(
     choices: IdealImageChoices,
@@ -76,7 +76,7 @@ async def make_ideal_image(
         }
     )
     order = Order(IDEAL_IMAGE, f"{model}/{filled.preset}", caller, filled.model_dump(exclude_none=True))
-    return await _submit(jobs, order, key, request)
+    return await submit(jobs, order, key, request)
 
 
 @router.post(
@@ -84,7 +84,7 @@ async def make_ideal_image(
     status_code=202,
     response_model=JobOut,
     openapi_extra=PICTURE_BODY,
-    responses=_ACCEPTED
+    responses=ACCEPTED
     | responses(
         "malformed-request",
         "not-acceptable",
@@ -123,10 +123,11 @@ async def make_adversarial_image(
     )
     flavour = f"{classifier.card.name}/{filled.method}/{(found.width * found.height).bit_length()}"
     order = Order(ADVERSARIAL_IMAGE, flavour, caller, filled.model_dump(exclude_none=True), picture)
-    return await _submit(jobs, order, key, request)
+    return await submit(jobs, order, key, request)
 
 
-async def _submit(jobs: JobDesk, order: Order, key: str | None, request: Request) -> Response:
+async def submit(jobs: JobDesk, order: Order, key: str | None, request: Request) -> Response:
+    """Accept a job, and answer with it: as it is now, or when it has ended within the seconds of `Prefer: wait=N`."""
     job = await asyncio.to_thread(jobs.queue.submit, order, key=key)
     wait = preferred_wait(request)
     if wait and not job.status.is_final:

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from torch import Tensor
 
-from app.vision.ask import Algorithm, Answer, Ask, Progress, answer
+from app.vision.ask import Algorithm, Answer, Ask, Course, Pause, Progress, answer
 
 log = logging.getLogger(__name__)
 
@@ -43,28 +43,31 @@ def _ignore(*_: object) -> None: ...
 
 
 class Run(Generic[Result]):
-    """An algorithm on its way through the engine. The callbacks come from the engine's thread and must be quick.
+    """An algorithm on its way through the engine, or a course on its way through a thread of its own (`run_alone`).
 
-    `on_progress` gets the progress and the seconds until the end, at most ten times a second; `on_preview` the step and
-    a picture `(3, H, W)`, at most twice; `on_state` what the algorithm can be resumed from, every five seconds and when
-    the engine stops.
+    The callbacks come from that thread and must be quick. `on_progress` gets the progress and the seconds until the
+    end, at most ten times a second; `on_preview` the step and a picture `(3, H, W)`, at most twice; `on_metric` every
+    point of a curve; `on_state` what the algorithm can be resumed from, every five seconds and when the engine stops.
     """
 
     def __init__(
         self,
-        algorithm: Algorithm[Result],
+        algorithm: Algorithm[Result] | Course[Result],
         *,
         on_progress: Callable[[Progress, float], None] = _ignore,
         on_preview: Callable[[int, Tensor], None] = _ignore,
+        on_metric: Callable[[Mapping[str, float | int | str]], None] = _ignore,
         on_state: Callable[[Mapping[str, Tensor]], None] = _ignore,
         deadline_s: float | None = None,
     ) -> None:
         self.result: Future[Result] = Future()
         self.seconds = 0.0
         """Of the engine's time, spent for this run."""
-        self.ask: Ask | None = None
-        self._algorithm = algorithm
+        self.at: Ask | Pause | None = None
+        """Where it waits to go on; None before it began and after it ended."""
+        self._algorithm: Any = algorithm
         self._on_progress, self._on_preview, self._on_state = on_progress, on_preview, on_state
+        self._on_metric = on_metric
         now = time.monotonic()
         self._deadline = now + deadline_s if deadline_s else None
         self._told, self._shown, self._kept = 0.0, 0.0, now
@@ -85,8 +88,8 @@ class Run(Generic[Result]):
                 raise DeadlineExceededError  # noqa: TRY301
             if isinstance(answered, Exception):
                 raise answered  # noqa: TRY301
-            self.ask = next(self._algorithm) if answered is None else self._algorithm.send(answered)
-            self._report(self.ask)
+            self.at = next(self._algorithm) if answered is None else self._algorithm.send(answered)
+            self._report(self.at)
         except StopIteration as end:
             self._leave()
             self.result.set_result(end.value)
@@ -95,18 +98,23 @@ class Run(Generic[Result]):
             self.result.set_exception(error)
 
     def stop(self) -> None:
-        if self.ask and self.ask.state:
-            self._on_state(self.ask.state())
+        if self.at and self.at.state:
+            self._on_state(self.at.state())
         self._leave()
         self.result.set_exception(EngineStoppedError())
 
     def _leave(self) -> None:
-        self.ask = None
+        self.at = None
         self._algorithm.close()
 
-    def _report(self, ask: Ask) -> None:
+    def _report(self, ask: Ask | Pause) -> None:
         now = time.monotonic()
-        if ask.progress:
+        if isinstance(ask, Pause):
+            if ask.metric:
+                self._on_metric(ask.metric)
+            if ask.progress:
+                self._tell(ask.progress, now)
+        elif ask.progress:
             self._tell(ask.progress, now)
             if ask.preview and now - self._shown >= _PREVIEW_S:
                 self._shown = now
@@ -164,7 +172,7 @@ class Engine:
         while not self._stopping:
             running += self._new(wait=not running)
             _round(running)
-            running = [run for run in running if run.ask]
+            running = [run for run in running if run.at]
         for run in running + self._new(wait=False):
             run.stop()
 
@@ -182,7 +190,7 @@ class Engine:
 
 def _round(runs: list[Run[Any]]) -> None:
     """Answer everyone once."""
-    asking = [(run, run.ask) for run in runs if run.ask]
+    asking = [(run, run.at) for run in runs if isinstance(run.at, Ask)]
     if not asking:
         return
     began = time.perf_counter()
@@ -192,6 +200,16 @@ def _round(runs: list[Run[Any]]) -> None:
     for (run, _), answered, share in zip(asking, answers, pixels, strict=True):
         run.seconds += took * share / sum(pixels)
         _timed(run, answered)
+
+
+def run_alone(run: Run[Any], stopping: Callable[[], bool]) -> None:
+    """Let a course run to its end in this thread, or until somebody wants it to stop."""
+    _timed(run, None)
+    while run.at:
+        if stopping():
+            run.stop()
+        else:
+            _timed(run, None)
 
 
 def _timed(run: Run[Any], answered: Answer | Exception | None) -> None:

@@ -6,7 +6,8 @@ file: the store writes, then renames or puts.
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, cast
 
 import obstore
 from obstore.store import LocalStore, from_url
@@ -37,12 +38,20 @@ class FileStore:
     def names(self, job: str) -> list[str]:
         return [one["path"].rpartition("/")[2] for one in self._list(f"jobs/{job}/")]
 
-    def keep(self, job: str, name: str, data: bytes) -> None:
-        """A file that only the worker reads."""
+    def keep(self, job: str, name: str, data: bytes | Path) -> None:
+        """A file that only the worker reads, or a copy of one."""
         obstore.put(self._store, f"work/{job}/{name}", data)
 
     def kept(self, job: str, name: str) -> bytes | None:
         return self._get(f"work/{job}/{name}")
+
+    def open_kept(self, job: str, name: str) -> BinaryIO:
+        """A local copy of a kept file that may be large; raises `FileNotFoundError`. It is gone when closed."""
+        file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 -- the caller's to close
+        for chunk in obstore.get(self._store, f"work/{job}/{name}").stream():
+            file.write(chunk)
+        file.seek(0)
+        return file
 
     def forget(self, job: str) -> None:
         """Delete what only the worker reads."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 
@@ -41,7 +42,8 @@ class KeyReusedError(ValueError):
 
 @dataclass(frozen=True)
 class Order:
-    """What a client asks for. `input` is JSON with every default filled in; `upload` the picture that it is about.
+    """What a client asks for. `input` is JSON with every default filled in; `upload` the picture that it is about, or
+    the file with an archive of many.
 
     Orders of one `flavour` (a method, a preset) take about the same time.
     """
@@ -50,7 +52,7 @@ class Order:
     flavour: str
     client: str
     input: Mapping[str, Any]
-    upload: bytes | None = None
+    upload: bytes | Path | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 IDEAL_IMAGE = "ideal_image"
 ADVERSARIAL_IMAGE = "adversarial_image"
+MODEL = "model"
+CORRECTION = "correction"
 
 
 def _share(value: object) -> object:
@@ -50,6 +52,44 @@ class IdealImageChoices(BaseModel):
     steps: int | None = Field(None, ge=1, le=2048, description="Default: the preset's.")
     seed: Seed | None = Field(None, description="Default: chosen at random, and shown in the job.")
     size: int = Field(224, ge=64, le=512, description="Width and height of the picture in pixels.")
+    deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
+
+
+class TeachChoices(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
+        description="Name of the new model: small letters, digits, - and _.",
+        examples=["shapes"],
+    )
+    backbone: str = Field("efficientnet_lite0", description="What to transfer from: see GET /v1/backbones.")
+    mode: Literal["linear_probe", "fine_tune"] = Field(
+        "linear_probe", description="A new head on the frozen backbone (seconds), or the backbone, too (minutes)."
+    )
+    epochs: int = Field(5, ge=1, le=100, description="How often fine_tune sees every picture.")
+    val_fraction: float = Field(
+        0.2, ge=0.05, le=0.5, description="Share of the pictures that judge, in turn, what was learned from the others."
+    )
+    augment: bool = Field(False, description="Learn from the mirrored pictures, too.")
+    seed: Seed | None = Field(None, description="Default: 0. The same seed and pictures make the same head.")
+    replace: bool = Field(False, description="Make the next version of a model that was taught here.")
+    deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
+
+
+class Correction(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    picture: str = Field(description="Name of a picture, as `worst` of the result has it.", examples=["cat/12.jpg"])
+    label: str | None = Field(
+        description="What it shows: a class that there is, or a new one; null leaves the picture out."
+    )
+
+
+class CorrectionChoices(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    corrections: list[Correction] = Field(min_length=1, max_length=1000)
     deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
@@ -218,8 +219,14 @@ def _id_of(client: str, key: str) -> str:
 
 
 def _digest(order: Order) -> str:
-    request = json.dumps([order.kind, order.input], sort_keys=True).encode()
-    return sha256(request + b"\n" + (order.upload or b"")).hexdigest()
+    digest = sha256(json.dumps([order.kind, order.input], sort_keys=True).encode() + b"\n")
+    if isinstance(order.upload, Path):
+        with order.upload.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+    else:
+        digest.update(order.upload or b"")
+    return digest.hexdigest()
 
 
 def _time(milliseconds: int | None) -> datetime | None:

@@ -19,9 +19,12 @@ from app.vision.adversarial_images import AdversarialImage, Taken, TargetIsSourc
 from app.vision.ask import Algorithm
 from app.vision.backbones import MissingWeightsError, WeightsError
 from app.vision.classifier import Classifier
+from app.vision.dataset import DatasetError, NotEnoughImagesError
+from app.vision.examples import NoExamplesError, UnknownPictureError
 from app.vision.ideal_images import ChannelAim, ClassAim, IdealImage, ideal_image
 from app.vision.image import ImageLimits, InvalidImageError
-from app.vision.repository import BrokenModelError, ModelRepository, UnknownModelError
+from app.vision.model_folder import BrokenModelError, ModelExistsError
+from app.vision.repository import ModelRepository, UnknownModelError
 
 _EXPECTED: Final[Mapping[type[Exception], str]] = {
     TargetIsSourceError: "target-is-source",
@@ -30,6 +33,11 @@ _EXPECTED: Final[Mapping[type[Exception], str]] = {
     BrokenModelError: "model-unavailable",
     MissingWeightsError: "model-unavailable",
     WeightsError: "model-unavailable",
+    DatasetError: "invalid-archive",
+    ModelExistsError: "model-exists",
+    NoExamplesError: "no-examples",
+    NotEnoughImagesError: "not-enough-images",
+    UnknownPictureError: "unknown-picture",
 }
 _LIBRARIES: Final = ("torch", "pillow", "numpy")
 

@@ -20,12 +20,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from app.jobs.database import Alive
-from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run
+from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.files import PREVIEW, FileStore
+from app.jobs.lessons import Lessons
+from app.jobs.params import CORRECTION, MODEL
 from app.jobs.queue import QUEUE, VERSION
 from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
 from app.jobs.tasks import Outcome, Tasks, preview_file, slug_of
-from app.vision.ask import Progress
+from app.vision.ask import Algorithm, Course, Progress
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Worker:
         engine: sa.Engine,
         files: FileStore,
         tasks: Tasks,
+        lessons: Lessons,
         *,
         name: str,
         device: str,
@@ -59,12 +62,14 @@ class Worker:
         on_thread: Callable[[], Any] = lambda: None,
     ) -> None:
         """`name` must be held (see `database.first_free`); `running` jobs run at once, and are kept for `keep`."""
-        self._database, self._files, self._tasks, self._device = engine, files, tasks, device
+        self._database, self._files, self._device = engine, files, device
+        self._tasks, self._lessons = tasks, lessons
         self._name, self._at_once = name, running
         self._keep = keep
         self._tables = Tables(engine)
         self._engine = Engine(on_thread)
         self._ours: dict[str, Run[Outcome]] = {}
+        self._alone: list[threading.Thread] = []
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="files")  # one: what is written last stays
         self._stop = threading.Event()
 
@@ -86,6 +91,8 @@ class Worker:
                 log.warning("The database of the jobs cannot be reached.", exc_info=True)
                 self._stop.wait(_REAP_S)
         self._engine.stop()
+        for thread in self._alone:
+            thread.join()
         self._writer.submit(lambda: None).result()  # all states are written; a job that ends just now may write more
 
     def stop(self) -> None:
@@ -155,9 +162,16 @@ class Worker:
     def _begin(self, identity: str, kind: str, choices: Mapping[str, Any], publish: Publish) -> Run[Outcome]:
         """Into the engine; slow where a model must be loaded first."""
         saved = self._files.kept(identity, _CHECKPOINT)
-        algorithm = self._tasks.start(
-            kind, choices, self._files.kept(identity, "upload"), load(saved) if saved else None
-        )
+        resume = load(saved) if saved else None
+        teaches = kind in {MODEL, CORRECTION}
+        algorithm: Algorithm[Outcome] | Course[Outcome]
+        if kind == MODEL:
+            upload = self._files.open_kept(identity, "upload")
+            algorithm = self._lessons.teach(identity, choices, upload, resume)
+        elif kind == CORRECTION:
+            algorithm = self._lessons.correct(identity, choices)
+        else:
+            algorithm = self._tasks.start(kind, choices, self._files.kept(identity, "upload"), resume)
 
         def on_progress(progress: Progress, eta_s: float) -> None:
             told = {"step": progress.step, "steps": progress.steps, "score": progress.score, "loss": progress.loss}
@@ -174,13 +188,23 @@ class Worker:
             algorithm,
             on_progress=on_progress,
             on_preview=on_preview,
+            on_metric=lambda metric: publish("metric", metric),
             on_state=on_state,
             deadline_s=choices.get("deadline_s"),
         )
         publish("started", {"device": self._device, "resumed": saved is not None})
         self._ours[identity] = run
-        self._engine.submit(run)
+        if teaches:
+            self._start_alone(run)
+        else:
+            self._engine.submit(run)
         return run
+
+    def _start_alone(self, run: Run[Outcome]) -> None:
+        """In a thread of its own: a course runs the network by itself."""
+        thread = threading.Thread(target=run_alone, args=(run, self._stop.is_set), name="lesson", daemon=True)
+        self._alone = [*(one for one in self._alone if one.is_alive()), thread]
+        thread.start()
 
     def _show(self, identity: str, step: int, pixels: Tensor, publish: Publish) -> None:
         self._files.put(identity, PREVIEW, preview_file(pixels))

@@ -83,6 +83,32 @@ class Answer:
 Algorithm = Generator[Ask, Answer, Result]
 
 
+@dataclass(frozen=True, eq=False)
+class Pause:
+    """Where an algorithm that runs networks by itself can be told about, stopped, and gone on from.
+
+    `metric` is worth keeping for a curve; `state` as in `Ask`.
+    """
+
+    progress: Progress | None = None
+    metric: Mapping[str, float | int | str] | None = None
+    state: Callable[[], Mapping[str, Tensor]] | None = None
+
+
+Course = Generator[Pause, None, Result]
+"""Pauses are to be short of a second apart."""
+
+
+def finish(course: Course[Result]) -> Result:
+    """Let it run to its end, for notebooks and tests."""
+    try:
+        while True:
+            next(course)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
 def run(algorithm: Algorithm[Result]) -> Result:
     """Answer all that an algorithm asks, and return what it returns."""
     try:

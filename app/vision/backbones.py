@@ -204,9 +204,13 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, card: BackboneCard, weights: WeightsFile, network: nn.Module) -> None:
+    def __init__(
+        self, card: BackboneCard, weights: WeightsFile, network: nn.Module, own_weights: Path | None = None
+    ) -> None:
         super().__init__()
         self.card, self.weights, self.network = card, weights, network
+        self.own_weights = own_weights
+        """The file of a fine-tuned network, `.safetensors`, in the original's format without its head."""
         self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
 
@@ -225,10 +229,13 @@ def find_weights(card: BackboneCard, weights_dir: Path | None) -> Path | None:
     return found[0] if found else None
 
 
-def load_backbone(name: str, weights_dir: Path | None, *, fold: bool = True) -> tuple[Backbone, nn.Linear]:
+def load_backbone(
+    name: str, weights_dir: Path | None, *, fold: bool = True, own_weights: Path | None = None
+) -> tuple[Backbone, nn.Linear]:
     """A frozen backbone on the CPU, in evaluation mode and channels_last, and its original ImageNet head.
 
-    With `fold`, BatchNorms are folded into convolutions: a third quicker, and hooks see the same.
+    With `fold`, BatchNorms are folded into convolutions: a third quicker, and hooks see the same. `own_weights` are
+    those of a fine-tuned network, which take the place of the original ones.
     Raises `UnknownBackboneError`, `MissingWeightsError` (naming the files that would do) or `WeightsError`.
     """
     if name not in BACKBONES:
@@ -245,8 +252,11 @@ def load_backbone(name: str, weights_dir: Path | None, *, fold: bool = True) -> 
     _load(network, path)
     network.eval().requires_grad_(requires_grad=False)
     head = _take_head(network, card)
+    if own_weights:
+        _load(network, own_weights)
+        network.requires_grad_(requires_grad=False)
     network = fold_batchnorm_(network) if fold else keep_activations(network)
-    backbone = Backbone(card, weights, network).eval()
+    backbone = Backbone(card, weights, network, own_weights).eval()
     return backbone.to(memory_format=torch.channels_last), head
 
 

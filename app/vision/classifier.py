@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from app.vision.backbones import Backbone
+    from app.vision.feature_space import FeatureSpace
     from app.vision.labels import Labels
 
 
@@ -26,15 +27,26 @@ class ModelCard:
     """By language."""
     licence: str | None = None
     source: str | None = None
+    weights: str | None = None
+    """The file that the backbone's weights came from when the head was learned; with others it says nothing."""
+    threshold: float | None = None
+    """With `spread`, see `FeatureSpace`; None if the model cannot tell what is unknown."""
+    spread: float = 1.0
+    training: "Mapping[str, object]" = field(default_factory=dict)
     metrics: "Mapping[str, object]" = field(default_factory=dict)
+    is_trained: bool = False
+    """Whether it was taught here, and can be deleted; the others ship with Inkblot."""
 
 
 @dataclass(frozen=True, eq=False)
 class Classifier:
+    """`space` is where the training pictures lie; an original head has none."""
+
     card: ModelCard
     backbone: "Backbone"
     head: nn.Linear
     labels: "Labels"
+    space: "FeatureSpace | None" = None
 
     def logits(self, pixels: Tensor) -> Tensor:
         """`(N, 3, crop, crop)` in [0, 1] to `(N, classes)`; differentiable in the pixels."""

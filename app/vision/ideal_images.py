@@ -19,6 +19,7 @@ from app.vision.adversarial_images import Taken, taken
 from app.vision.ask import Activity, Algorithm, Ask, Objective, Progress
 from app.vision.channels import png_of
 from app.vision.classifier import Classifier
+from app.vision.feature_space import FeatureSpace
 from app.vision.fourier import Spectrum
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.lattice import Lens, pixels_of
@@ -152,7 +153,7 @@ class _Waves:
         self._spectrum = Spectrum(size)
         self._prior = NormPrior(classifier.backbone) if isinstance(aim, ClassAim) else None
         self.layers = (aim.layer,) if isinstance(aim, ChannelAim) else self._prior.layers if self._prior else ()
-        self._head = classifier.head
+        self._classifier = classifier
         self._coefficients = self._spectrum.noise(torch.Generator().manual_seed(seed))
         self._momentum = torch.zeros_like(self._coefficients)
         self._squares = torch.zeros_like(self._coefficients)
@@ -170,7 +171,7 @@ class _Waves:
     def objective(self, _step: int) -> Objective:
         if isinstance(self._aim, ChannelAim):
             return channel_objective(self._aim)
-        aim, prior = class_objective(self._head.weight, self._aim.index), self._prior
+        aim, prior = _aim_at(self._classifier, self._aim.index), self._prior
 
         def rise(seen: Activity) -> Tensor:
             score = aim(seen)
@@ -275,6 +276,28 @@ def class_objective(weight: Tensor, index: int) -> Objective:
         return score
 
     return rise
+
+
+def prototype_objective(space: FeatureSpace, index: int) -> Objective:
+    """How far the standardised features lie along the class's prototype, weighted with the cosine to it.
+
+    For heads that were learned on a few classes: a boundary between two says little about what either looks like.
+    """
+
+    def rise(seen: Activity) -> Tensor:
+        rows = space.standardised(seen.features)
+        along = rows @ space.prototypes[index]
+        cosine = along / (rows.norm(dim=1) + 1e-6)
+        score: Tensor = along * cosine.clamp(min=0.1)
+        return score
+
+    return rise
+
+
+def _aim_at(classifier: Classifier, index: int) -> Objective:
+    if classifier.space:
+        return prototype_objective(classifier.space, index)
+    return class_objective(classifier.head.weight, index)
 
 
 def channel_objective(aim: ChannelAim) -> Objective:

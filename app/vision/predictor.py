@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -19,6 +20,9 @@ from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
 from app.vision.inference import Engine, Forward, quickest_forward
 from app.vision.labels import Label, Labels
 from app.vision.repository import ModelRepository
+
+if TYPE_CHECKING:
+    from app.vision.backbones import Backbone
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,8 @@ class Prediction:
     card: ModelCard
     labels: Labels
     probabilities: Tensor
+    unknown: float | None
+    """How surely the picture belongs to none of the classes, 0..1; None if the model cannot tell."""
     sha256: str
     format: str
     width: int
@@ -106,7 +112,7 @@ class Predictor:
         self.default_model = default_model
         self._engine, self._cache_dir = engine, cache_dir
         self._threads = threads if self.device.type == "cpu" else 1
-        self._forwards: dict[str, Forward] = {}
+        self._forwards: dict[Backbone, Forward] = {}
         self._preparing = asyncio.Lock()
         self._max_batch = max_batch
         self._batcher = Batcher(
@@ -130,35 +136,37 @@ class Predictor:
         classifier = self.repository.loaded(model)
         if classifier is None:
             classifier = await asyncio.to_thread(self.repository.load, model)
-        if classifier.backbone.card.name not in self._forwards:
+        if classifier.backbone not in self._forwards:
             async with self._preparing:
                 await asyncio.to_thread(self._prepare, classifier)
         return classifier
 
-    def forward_of(self, backbone: str) -> str | None:
-        """The name of the implementation that answers for a backbone, once it was loaded."""
-        forward = self._forwards.get(backbone)
+    def forward_of(self, classifier: Classifier) -> str | None:
+        """The name of the implementation that answers for a classifier, once it was loaded."""
+        forward = self._forwards.get(classifier.backbone)
         return forward.name if forward else None
 
     def close(self) -> None:
         self._batcher.close()
 
     def _prepare(self, classifier: Classifier) -> None:
-        name = classifier.backbone.card.name
-        if name in self._forwards:
+        backbone = classifier.backbone
+        if backbone in self._forwards:
             return
         began = time.perf_counter()
         torch.set_num_threads(1)
         forward = quickest_forward(
-            classifier.backbone,
+            backbone,
             classifier.head,
             device=self.device,
             engine=self._engine,
             cache_dir=self._cache_dir,
             threads=self._threads,
         )
-        log.info("%s is answered by %s, ready after %.1f s.", name, forward.name, time.perf_counter() - began)
-        self._forwards[name] = forward
+        seconds = time.perf_counter() - began
+        log.info("%s is answered by %s, ready after %.1f s.", backbone.card.name, forward.name, seconds)
+        used = self.repository.backbones()  # those of fine-tuned models that were deleted are let go
+        self._forwards = {one: path for one, path in self._forwards.items() if one in used} | {backbone: forward}
         self._batcher.max_batch = min(self._max_batch, forward.best_batch)
         self._run([_Upload(_WARM_UP, classifier, began)])  # Pillow, too, has something to load
 
@@ -175,14 +183,15 @@ class Predictor:
                 groups[upload.classifier].append((index, read))
         for classifier, group in groups.items():
             asked = time.perf_counter()
-            probabilities = self._infer(classifier, [read.canvas for _, read in group])
+            probabilities, unknown = self._infer(classifier, [read.canvas for _, read in group])
             inference_ms = (time.perf_counter() - asked) * 1e3
-            for (index, read), row in zip(group, probabilities, strict=True):
+            for (index, read), row, strange in zip(group, probabilities, unknown, strict=True):
                 upload = uploads[index]
                 answers[index] = Prediction(
                     card=classifier.card,
                     labels=classifier.labels,
                     probabilities=row,
+                    unknown=strange,
                     sha256=sha256(upload.data).hexdigest(),
                     format=read.picture.format,
                     width=read.picture.width,
@@ -200,8 +209,10 @@ class Predictor:
         canvas = picture.canvas(fit)
         return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
 
-    def _infer(self, classifier: Classifier, canvases: Sequence[Canvas]) -> Tensor:
-        features = self._forwards[classifier.backbone.card.name](np.stack(canvases))
+    def _infer(self, classifier: Classifier, canvases: Sequence[Canvas]) -> tuple[Tensor, Sequence[float | None]]:
+        features = self._forwards[classifier.backbone](np.stack(canvases))
         with torch.inference_mode():
             probabilities: Tensor = classifier.head(features).softmax(1).cpu()
-        return probabilities
+            space = classifier.space
+            unknown = space.unknown(features).tolist() if space else [None] * len(canvases)
+        return probabilities, unknown

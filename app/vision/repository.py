@@ -1,30 +1,34 @@
 """The models there are: one folder each, read when asked for, so that a new one serves without a restart."""
 
 import difflib
-import json
 import logging
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from app.vision.backbones import BACKBONES, Backbone, find_weights, load_backbone
 from app.vision.classifier import Classifier, ModelCard
 from app.vision.labels import Labels
+from app.vision.model_folder import (
+    CARD,
+    HEAD,
+    LABELS,
+    NAME,
+    OWN_WEIGHTS,
+    BrokenModelError,
+    delete,
+    file_of,
+    read_card,
+    read_head,
+    read_labels,
+)
 
 log = logging.getLogger(__name__)
-
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_ORIGINAL: Final = "original"
 
 
 class UnknownModelError(LookupError):
@@ -35,20 +39,30 @@ class UnknownModelError(LookupError):
         self.suggestions = tuple(difflib.get_close_matches(name, names, n=3, cutoff=0.4))
 
 
-class BrokenModelError(RuntimeError):
-    """The folder of a model does not hold what its `model.json` promises."""
+class ShippedModelError(PermissionError):
+    """The model ships with Inkblot, and is not to be changed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The model {name!r} ships with Inkblot.")
 
 
 class ModelRepository:
-    """Folders of models, and the ImageNet classifier of every further backbone whose weights are present.
+    """Folders of models (see `model_folder`), and the ImageNet classifier of every further backbone with weights.
 
-    `<folder>/<name>/model.json` is the card, `labels.json` the classes, and the head is `head.safetensors`
-    (`weight`, `bias`) or, with `"head": "original"`, the backbone's own ImageNet head.
-    Loaded classifiers are kept; classifiers of one backbone share it. May be used from several threads.
+    `folders` hold what ships, `trained_dir` what was taught here. Loaded classifiers are kept; classifiers of one
+    backbone share it. May be used from several threads.
     """
 
-    def __init__(self, folders: Sequence[Path], *, weights_dir: Path | None, device: torch.device) -> None:
-        self._folders, self._weights_dir, self.device = tuple(folders), weights_dir, device
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        *,
+        weights_dir: Path | None,
+        device: torch.device,
+        trained_dir: Path | None = None,
+    ) -> None:
+        self._folders = (*folders, trained_dir) if trained_dir else tuple(folders)
+        self.trained_dir, self.weights_dir, self.device = trained_dir, weights_dir, device
         self._classifiers: dict[str, tuple[int, Classifier]] = {}
         self._backbones: dict[str, tuple[Backbone, nn.Linear]] = {}
         self._loading = Lock()
@@ -60,7 +74,7 @@ class ModelRepository:
             found.setdefault(card.name, card)
         originals = {card.backbone for card in found.values() if card.original_head}
         for name, backbone in BACKBONES.items():
-            if originals and name not in originals and name not in found and find_weights(backbone, self._weights_dir):
+            if originals and name not in originals and name not in found and find_weights(backbone, self.weights_dir):
                 found[name] = ModelCard(
                     name=name,
                     version=1,
@@ -88,109 +102,103 @@ class ModelRepository:
         """The classes of a model, without loading its network."""
         card = self.card(name)
         path = self._path(name) or self._path_of_original()
-        return _read_labels(path.with_name("labels.json"), path.stat().st_mtime_ns, card.num_classes)
+        return read_labels(file_of(path, card.version, LABELS), path.stat().st_mtime_ns, card.num_classes)
+
+    def original_labels(self) -> Labels:
+        """ImageNet's."""
+        path = self._path_of_original()
+        return read_labels(path.with_name(LABELS), path.stat().st_mtime_ns, self._read_card(path).num_classes)
 
     def loaded(self, name: str) -> Classifier | None:
         """The classifier if it is loaded and its folder has not changed since; costs one look at the file system."""
         changed, classifier = self._classifiers.get(name, (0, None))
-        return classifier if classifier and changed == self._changed(name) else None
+        return classifier if classifier and changed == self.changed(name) else None
 
     def load(self, name: str) -> Classifier:
         """The classifier on its device; slow the first time. Raises also what `load_backbone` raises."""
         with self._loading:
             if classifier := self.loaded(name):
                 return classifier
-            card, changed = self.card(name), self._changed(name)
-            backbone, original = self._backbone(card.backbone)
-            classifier = Classifier(
-                card, backbone, self._read_head(name, card, backbone) or original, self.labels(name)
-            )
+            card, changed = self.card(name), self.changed(name)
+            path = self._path(name)
+            backbone, original = self._backbone_of(card, path)
+            if path is None or card.original_head:
+                classifier = Classifier(card, backbone, original, self.labels(name))
+            else:
+                head, space = read_head(file_of(path, card.version, HEAD), card, backbone)
+                classifier = Classifier(card, backbone, head, self.labels(name), space)
             self._classifiers[name] = changed, classifier
+            for other in [other for other in self._classifiers if self.loaded(other) is None]:
+                del self._classifiers[other]
             return classifier
+
+    def backbone(self, name: str) -> tuple[Backbone, nn.Linear]:
+        """A frozen backbone and its ImageNet head, shared by all models that stand on it. Raises as `load_backbone`."""
+        with self._loading:
+            return self._backbone(name)
+
+    def backbones(self) -> set[Backbone]:
+        """Those that are in memory."""
+        return {backbone for backbone, _ in self._backbones.values()} | {
+            classifier.backbone for _, classifier in self._classifiers.values()
+        }
+
+    def file(self, name: str, file: str) -> Path | None:
+        """Where this file of a model lies; None for a model without a folder."""
+        path = self._path(name)
+        return file_of(path, self._read_card(path).version, file) if path else None
+
+    def delete(self, name: str) -> None:
+        """Forget a model that was taught here; raises `UnknownModelError` or `ShippedModelError`."""
+        path = self._path(name)
+        if path is None:
+            self.card(name)
+            raise ShippedModelError(name)
+        if self.trained_dir is None or path.parent.parent != self.trained_dir:
+            raise ShippedModelError(name)
+        delete(self.trained_dir, name)
+
+    def _backbone_of(self, card: ModelCard, path: Path | None) -> tuple[Backbone, nn.Linear]:
+        own = file_of(path, card.version, OWN_WEIGHTS) if path else None
+        if own is None or not own.is_file():
+            return self._backbone(card.backbone)
+        backbone, original = load_backbone(card.backbone, self.weights_dir, own_weights=own)
+        return backbone.to(self.device), original.to(self.device)
 
     def _backbone(self, name: str) -> tuple[Backbone, nn.Linear]:
         if name not in self._backbones:
-            backbone, original = load_backbone(name, self._weights_dir)
+            backbone, original = load_backbone(name, self.weights_dir)
             self._backbones[name] = backbone.to(self.device), original.to(self.device)
         return self._backbones[name]
 
     def _readable(self) -> Iterator[tuple[Path, ModelCard]]:
         """The cards in the folders, and where they lie; a broken one is logged and left out."""
-        for path in (path for folder in self._folders for path in sorted(folder.glob("*/model.json"))):
+        paths = (path for folder in self._folders for path in sorted(folder.glob(f"*/{CARD}")))
+        for path in paths:
+            if path.parent.name.startswith("."):  # a draft
+                continue
             try:
                 yield path, self._read_card(path)
             except BrokenModelError as error:
                 log.warning("%s", error)
 
+    def _read_card(self, path: Path) -> ModelCard:
+        return read_card(path, is_trained=path.parent.parent == self.trained_dir)
+
     def _path(self, name: str) -> Path | None:
-        if not _NAME.fullmatch(name):  # a name is never a path
+        if not NAME.fullmatch(name):  # a name is never a path
             return None
-        paths = (folder / name / "model.json" for folder in self._folders)
+        paths = (folder / name / CARD for folder in self._folders)
         return next((path for path in paths if path.is_file()), None)
 
     def _path_of_original(self) -> Path:
         return next(path for path, card in self._readable() if card.original_head)
 
-    def _changed(self, name: str) -> int:
+    def changed(self, name: str) -> int:
         """When the card was last written; 0 for a model without a folder. On every request's way, hence no `Path`."""
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             return 0
         for folder in self._folders:
             with suppress(OSError):
-                return os.stat(f"{folder}/{name}/model.json").st_mtime_ns  # noqa: PTH116
+                return os.stat(f"{folder}/{name}/{CARD}").st_mtime_ns  # noqa: PTH116
         return 0
-
-    def _read_card(self, path: Path) -> ModelCard:
-        record = _read_json(path)
-        try:
-            card = ModelCard(
-                name=path.parent.name,
-                version=int(record.get("version", 1)),
-                backbone=str(record["backbone"]),
-                num_classes=int(record["num_classes"]),
-                original_head=record.get("head") == _ORIGINAL,
-                description=dict(record.get("description", {})),
-                licence=record.get("licence"),
-                source=record.get("source"),
-                metrics=dict(record.get("metrics", {})),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BrokenModelError(f"{path} is not a model card: {error!r}") from error
-        if card.backbone not in BACKBONES or not _NAME.fullmatch(card.name):
-            raise BrokenModelError(
-                f"{path} names a backbone or has a name that cannot be: {card.backbone}, {card.name}"
-            )
-        return card
-
-    def _read_head(self, name: str, card: ModelCard, backbone: Backbone) -> nn.Linear | None:
-        path = self._path(name)
-        if path is None or card.original_head:
-            return None
-        file = path.with_name("head.safetensors")
-        head = nn.Linear(backbone.card.feature_size, card.num_classes).requires_grad_(requires_grad=False)
-        try:
-            head.load_state_dict(load_file(file))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise BrokenModelError(f"{file} is not the head of {name}: {error}") from error
-        return head.to(self.device)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BrokenModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(record, dict):
-        raise BrokenModelError(f"{path} does not hold a JSON object.")
-    return record
-
-
-@lru_cache(maxsize=32)
-def _read_labels(path: Path, changed: int, num_classes: int) -> Labels:  # noqa: ARG001 -- `changed` belongs to the key
-    try:
-        labels = Labels.from_records(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise BrokenModelError(f"{path} does not hold labels: {error}") from error
-    if len(labels) != num_classes:
-        raise BrokenModelError(f"{path} holds {len(labels)} labels for {num_classes} classes.")
-    return labels
