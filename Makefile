@@ -5,9 +5,13 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 # TORCH_BACKEND=cpu (cu128, rocm6.4 …) picks another build of PyTorch than the registry's default; see `uv pip install --help`.
 TORCH_BACKEND ?=
+# Photos with folders a class, for `make models`: see models/README.md.
+DATA ?= ../shared/data
+STRANGERS = --strangers flowers=$(DATA)/flowers/train --strangers brain-mri=$(DATA)/brain-mri/train \
+	--strangers insects=$(DATA)/hymenoptera/train
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint check format bench image lock clean
+.PHONY: help install serve test lint check format bench models image lock clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -57,6 +61,11 @@ format: $(VENV)/installed-dev  ## Format the code and fix what can be fixed mech
 
 bench: $(VENV)/installed-dev  ## Measure against a tutorial server and the bare work; prints ratios.
 	$(BIN)/python -m benchmarks.classify
+
+models: $(VENV)/installed  ## Teach the models that ship anew, from photos in DATA (by default ../shared/data).
+	$(BIN)/inkblot teach $(DATA)/cats-dogs/train --name cats-vs-dogs --into models --labels models/cats-vs-dogs/labels.json \
+		$(STRANGERS)
+	$(BIN)/inkblot teach $(DATA)/pets/train --name pets --into models --labels models/pets/labels.json $(STRANGERS)
 
 image:  ## Build the container image.
 	docker build --tag inkblot $(if $(TORCH_BACKEND),--build-arg TORCH_BACKEND=$(TORCH_BACKEND)) .

@@ -1,4 +1,4 @@
-"""The command line: `inkblot serve | classify | ideal | fool | jobs | worker | doctor`.
+"""The command line: `inkblot serve | classify | ideal | fool | teach | export | jobs | worker | doctor`.
 
 torch is imported by those commands alone that need it.
 """
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app import __version__, job_commands
+from app import __version__, job_commands, teach_commands
 from app.client import (
     DEFAULT_URL,
     Client,
@@ -209,3 +209,4 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 job_commands.add_to(app)
+teach_commands.add_to(app)

@@ -48,8 +48,8 @@ def ideal(
     objective: Mapping[str, Any] = {"label": label} if label else {"layer": layer, "channel": channel}
     name = label or f"{layer}-{channel}"
     choices = {"objective": objective, "preset": preset, "size": size, "model": model, "steps": steps, "seed": seed}
-    with _problems_told(), Client(server) as client:
-        job = _done(client, client.draw(**choices), f"drawing {name}", detach=detach, as_json=as_json)
+    with problems_told(), Client(server) as client:
+        job = done(client, client.draw(**choices), f"drawing {name}", detach=detach, as_json=as_json)
         if job and job["result"]:
             path = out or Path(f"{_file_name(name)}.png")
             path.write_bytes(client.file(job["result"]["files"]["final"]))
@@ -73,9 +73,9 @@ def fool(
 ) -> None:
     """Change a picture invisibly until the network takes it for something else."""
     choices = {"target": target, "method": method, "epsilon": epsilon, "model": model, "steps": steps, "seed": seed}
-    with _problems_told(), Client(server) as client:
+    with problems_told(), Client(server) as client:
         job = client.fool(read_picture(picture), **choices)
-        ended = _done(client, job, f"fooling with {Path(picture).name}", detach=detach, as_json=as_json)
+        ended = done(client, job, f"fooling with {Path(picture).name}", detach=detach, as_json=as_json)
         if ended and ended["result"]:
             path = out or Path(f"{Path(picture).stem}-{_file_name(target or 'fooled')}.png")
             path.write_bytes(client.file(ended["result"]["files"]["adversarial"]))
@@ -92,7 +92,7 @@ def jobs(
     """Show your jobs, or stop one."""
     if cancel and not job:
         raise typer.BadParameter("Which job? `inkblot jobs ID --cancel`.")
-    with _problems_told(), Client(server) as client:
+    with problems_told(), Client(server) as client:
         one = client.cancel if cancel else client.job
         found = [one(job)] if job else client.jobs(limit=limit)
     if as_json:
@@ -110,7 +110,7 @@ def jobs(
 
 
 @contextmanager
-def _problems_told() -> Any:  # noqa: ANN401 -- a context manager
+def problems_told() -> Any:  # noqa: ANN401 -- a context manager
     try:
         yield
     except ClientError as error:
@@ -121,7 +121,7 @@ def _problems_told() -> Any:  # noqa: ANN401 -- a context manager
         raise typer.Exit(1) from None
 
 
-def _done(client: Client, job: Job, what: str, *, detach: bool, as_json: bool) -> Job | None:
+def done(client: Client, job: Job, what: str, *, detach: bool, as_json: bool) -> Job | None:
     """The job when it has ended well; None if nobody waits for it. Ctrl-C cancels it."""
     if detach:
         if as_json:
@@ -158,7 +158,16 @@ def _follow(client: Client, job: Job, what: str) -> Job:
                 score = "" if data["score"] is None else f", {data['score']:.1%}"
                 told = f"step {data['step']} of {data['steps']}{score}, {data['eta_s']:.0f} s left"
                 progress.update(bar, total=data["steps"], completed=data["step"], told=told)
+            elif event["event"] == "metric":
+                progress.console.print(_point(data))
     return client.job(job["id"])
+
+
+def _point(metric: Mapping[str, Any]) -> Text:
+    """Of a learning curve, drawn downwards."""
+    line = f"  {metric['split']:10} {metric['epoch']:3}  loss {metric['loss']:.4f}"
+    accuracy = metric.get("accuracy")
+    return Text(line if accuracy is None else f"{line}  {accuracy:6.1%} {'━' * round(accuracy * 20)}", "dim")
 
 
 def _report_ideal(result: Mapping[str, Any], path: Path, *, as_json: bool) -> None:

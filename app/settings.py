@@ -80,7 +80,7 @@ class Settings:
     weights_dir: Path | None = _setting(
         None, Path, "torchvision checkpoints of further backbones (`.pth`, `.safetensors`)"
     )
-    default_model: str = _setting("imagenet", str, "the model of a request that names none")
+    default_model: str = _setting("cats-vs-dogs", str, "the model of a request that names none")
     device: str = _setting("auto", str, "`auto` (CUDA, else MPS, else CPU) or torch's name of a device")
     engine: Engine = _setting(
         "auto", _one_of(*get_args(Engine)), "what answers on a CPU: `auto`, `torch` or `openvino`"

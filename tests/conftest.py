@@ -41,7 +41,9 @@ def cat() -> bytes:
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(data_dir=tmp_path_factory.mktemp("var"), engine="torch", worker="external")
+    return Settings(
+        data_dir=tmp_path_factory.mktemp("var"), engine="torch", worker="external", default_model="imagenet"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +75,8 @@ def free_port() -> int:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real `inkblot serve` in a process of its own, ended by SIGTERM."""
     url = f"http://127.0.0.1:{free_port()}"
-    environ = os.environ | {"INKBLOT_DATA_DIR": str(tmp_path_factory.mktemp("var")), "INKBLOT_ENGINE": "torch"}
+    ours = {"DATA_DIR": str(tmp_path_factory.mktemp("var")), "ENGINE": "torch", "DEFAULT_MODEL": "imagenet"}
+    environ = os.environ | {f"INKBLOT_{name}": value for name, value in ours.items()}
     process = subprocess.Popen([*INKBLOT, "serve", "--port", url.rpartition(":")[2]], cwd=ROOT, env=environ)
     with Client(url) as client:
         for _ in range(300):

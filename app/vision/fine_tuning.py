@@ -21,6 +21,8 @@ from app.vision.linear_probe import Weights
 from app.vision.training import point
 
 _BATCH: Final = 16
+_PART: Final = 4
+"""Pictures between two pauses: a whole minibatch takes seconds on a CPU."""
 _RATE: Final = 1e-4
 _DECAY: Final = 0.05
 _SMOOTHING: Final = 0.1
@@ -72,20 +74,23 @@ class Tuning:
         self._parameters = [*backbone.network.parameters(), *self.head.parameters()]
         self._optimizer = torch.optim.AdamW(self._parameters, lr=_RATE, weight_decay=_DECAY)
 
-    def step(self, indices: Sequence[int], canvases: Sequence[Canvas], rate: float) -> float:
-        """One minibatch; returns its loss."""
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+    def look(self, indices: Sequence[int], canvases: Sequence[Canvas], share: float) -> float:
+        """Gather the gradient of a part of a minibatch, which is a `share` of it; returns the part's loss."""
         pixels = to_pixels(np.stack(canvases), self._device)
         wanted = self._labels[list(indices)].to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
             logits = self.head(self._backbone(pixels))
             loss = functional.cross_entropy(logits.float(), wanted, label_smoothing=_SMOOTHING)
-        self._optimizer.zero_grad()
-        torch.autograd.backward(loss)
+        torch.autograd.backward(loss * share)
+        return float(loss.detach())
+
+    def step(self, rate: float) -> None:
+        """Along what was gathered since the last."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         self._optimizer.step()
-        return float(loss)
+        self._optimizer.zero_grad()
 
     def features(self, canvases: Sequence[Canvas]) -> Tensor:
         with torch.inference_mode():
@@ -122,7 +127,7 @@ class Tuning:
 
 def fine_tune(
     backbone: Backbone,
-    start: Weights,
+    probe: Weights,
     pictures: Pictures,
     *,
     epochs: int,
@@ -137,7 +142,7 @@ def fine_tune(
 
     `done` of the `total` steps of progress lie behind it, and `steps_of` it makes.
     """
-    tuning = Tuning(backbone, start, pictures.labels)
+    tuning = Tuning(backbone, probe, pictures.labels)
     learning = (~pictures.judging).nonzero()[:, 0]
     batches = math.ceil(len(learning) / _BATCH)
     state = dict(resume or {})
@@ -153,15 +158,24 @@ def fine_tune(
             canvases = list(pool.map(partial(pictures.canvas, fit=tuning.fit), indices))
             if augment:
                 canvases = _some_mirrored(canvases, seed, number)
-            rate = _RATE * _warmed(number / max(1, epochs * batches))
-            loss = tuning.step(indices, canvases, rate)
+            seen = done + epoch * len(learning) + batch * _BATCH
+            loss = 0.0
+            for start in range(0, len(indices), _PART):
+                part = slice(start, start + _PART)
+                share = len(indices[part]) / len(indices)
+                loss += share * tuning.look(indices[part], canvases[part], share)
+                yield Pause(Progress(seen + start, total, loss=loss))
+            tuning.step(_RATE * _warmed(number / max(1, epochs * batches)))
+            seen += len(indices)
             if batch == batches - 1:
-                found = yield from _judge(tuning, pictures, judging, pool, epoch + 1, done + number, total)
+                found = yield from _judge(tuning, pictures, judging, pool, epoch + 1, seen, total)
                 best = min(best, found, key=lambda one: one.loss)
             kept, went = best, number + 1
             yield Pause(
-                Progress(done + number + 1, total, loss=loss),
-                metric={"epoch": epoch + 1, "split": "training", "loss": loss} if batch == batches - 1 else None,
+                Progress(seen, total, loss=loss),
+                metric={"epoch": epoch + 1, "split": "training", "loss": round(loss, 5)}
+                if batch == batches - 1
+                else None,
                 state=lambda: _keep(tuning, kept, went),  # noqa: B023 -- read before the next step
             )
         tuning.go_back(best)
@@ -170,7 +184,7 @@ def fine_tune(
 
 
 def steps_of(learning: int, epochs: int) -> int:
-    return epochs * math.ceil(learning / _BATCH)
+    return epochs * learning
 
 
 def _judge(
@@ -196,7 +210,7 @@ def _features(tuning: Tuning, pictures: Pictures, indices: Sequence[int], pool: 
     rows = []
     for start in range(0, len(indices), _BATCH):
         canvases = list(pool.map(partial(pictures.canvas, fit=tuning.fit), indices[start : start + _BATCH]))
-        rows.append(tuning.features(canvases))
+        rows += [tuning.features(canvases[at : at + _PART]) for at in range(0, len(canvases), _PART)]
         yield Pause()
     return torch.cat(rows)
 

@@ -34,6 +34,7 @@ HEAD: Final = "head.safetensors"
 OWN_WEIGHTS: Final = "backbone.safetensors"
 EXAMPLES: Final = "examples.safetensors"
 _ORIGINAL: Final = "original"
+_NUMBERS: Final = re.compile(r"\[[\d\s.,]+\]")
 
 
 class BrokenModelError(RuntimeError):
@@ -188,6 +189,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _write_card(path: Path, record: Mapping[str, Any], version: int) -> None:
     text = json.dumps({"version": version, **record}, indent=2, ensure_ascii=False)
+    text = _NUMBERS.sub(lambda row: " ".join(row[0].split()), text)  # a row of the confusion on one line
     with path.open("w", encoding="utf-8") as file:
         file.write(text + "\n")
         file.flush()

@@ -5,7 +5,7 @@ import platform
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -98,6 +98,8 @@ class _Names:
 
     displays: Mapping[str, Mapping[str, str]]
     members: Mapping[str, Sequence[int]]
+    told: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
+    """The members that somebody wrote down, and not those that were found by name."""
 
 
 def teach(
@@ -172,7 +174,7 @@ class _Work:
             "metrics": {**learned.metrics, "unknown": unknown},
         }
         files = {
-            LABELS: _labels_file(classes, self.names.displays),
+            LABELS: _labels_file(classes, self.names),
             HEAD: save(head_tensors(learned.weights.weight, learned.weights.bias, learned.space)),
         }
         skipped = (_skipped(self.skipped),) if self.skipped else ()
@@ -298,7 +300,7 @@ def _names(archive: Archive, imagenet: Labels) -> _Names:
         displays[name] = archive.displays.get(name) or (imagenet[own[0]].display if own else {})
         told = (_member(str(one), imagenet) for one in archive.zero_shot.get(name, ()))
         members[name] = [index for found in told for index in found] or own
-    return _Names({name: display for name, display in displays.items() if display}, members)
+    return _Names({name: display for name, display in displays.items() if display}, members, archive.zero_shot)
 
 
 def _member(name: str, imagenet: Labels) -> Sequence[int]:
@@ -311,9 +313,15 @@ def _member(name: str, imagenet: Labels) -> Sequence[int]:
     return []
 
 
-def _labels_file(classes: Sequence[str], displays: Mapping[str, Mapping[str, str]]) -> bytes:
-    records = [{"label": name, "display": dict(displays.get(name, {}))} for name in classes]
-    return json.dumps(records, indent=1, ensure_ascii=False).encode()
+def _labels_file(classes: Sequence[str], names: _Names) -> bytes:
+    """A line for each class."""
+    lines = []
+    for name in classes:
+        record: dict[str, Any] = {"label": name, "display": dict(names.displays.get(name, {}))}
+        if name in names.told:
+            record["imagenet"] = list(names.told[name])
+        lines.append(json.dumps(record, ensure_ascii=False))
+    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
 
 
 def _skipped(skipped: Sequence[Skipped]) -> Warned:
