@@ -70,7 +70,9 @@ class Model(ModelOfPrediction):
     licence: str | None
     source: str | None
     metrics: dict[str, Any]
+    training: dict[str, Any] | None
     is_default: bool
+    is_trained: bool
     links: dict[str, str]
 
 

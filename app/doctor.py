@@ -22,6 +22,7 @@ from app.vision.backbones import BACKBONES, find_weights
 from app.vision.predictor import DeviceUnavailableError, pick_device
 from app.vision.repository import ModelRepository
 
+_CARDS: Final = "[!.]*/model.json"
 _GIB: Final = 1024**3
 _MEMORY_GIB: Final = 1.5
 
@@ -111,7 +112,9 @@ def _data_dir(settings: Settings) -> Finding:
 def _models(settings: Settings) -> Iterator[Finding]:
     repository = repository_for(settings)
     names = [card.name for card in repository.cards()]
-    for folder in sorted(path.parent for path in settings.models_dir.glob("*/model.json")):
+    for folder in sorted(
+        path.parent for top in (settings.models_dir, settings.trained_dir) for path in top.glob(_CARDS)
+    ):
         try:
             repository.load(folder.name)
         except (LookupError, RuntimeError, ValueError, OSError) as error:

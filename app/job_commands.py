@@ -200,7 +200,8 @@ def _about(job: Job) -> str:
     wanted = given.get("objective", given)
     if "layer" in wanted:
         return f"{wanted['layer']} {wanted['channel']}"
-    return str(wanted.get("label") or wanted.get("target") or "")
+    about = wanted.get("label") or wanted.get("target") or given.get("name")
+    return str(about or (given["model"] if "corrections" in given else ""))
 
 
 def _file_name(text: str) -> str:

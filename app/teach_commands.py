@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, cast
 from zipfile import ZIP_STORED, ZipFile, is_zipfile
 
 import typer
@@ -20,9 +22,12 @@ from app.terminal import AsJson, Server, plain, print_json, tell
 if TYPE_CHECKING:
     from app.vision.teaching import Taught
 
-_BAR: Final = 20
+_BAR: Final = 16
+_PAGE: Final = 1000
+"""Columns where no terminal says how many there are."""
 _WORST: Final = 5
 _ROWS: Final = 40
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _OWN: Final = ("description", "licence", "source")
 """What a person wrote into the card of a model that ships."""
 
@@ -36,7 +41,9 @@ def teach(
     pictures: Annotated[Path, typer.Argument(help="A folder with a folder for each class, or a zip of one.")],
     name: Annotated[str, typer.Option(help="Of the new model: small letters, digits, - and _.")],
     backbone: Annotated[str, typer.Option(help="What to transfer from.")] = "efficientnet_lite0",
-    mode: Annotated[str, typer.Option(help="linear_probe (seconds) or fine_tune (minutes).")] = "linear_probe",
+    mode: Annotated[
+        Literal["linear_probe", "fine_tune"], typer.Option(help="linear_probe takes seconds, fine_tune minutes.")
+    ] = "linear_probe",
     epochs: Annotated[int, typer.Option(help="Of fine_tune.", min=1, max=100)] = 5,
     val_fraction: Annotated[float, typer.Option(help="Share of pictures that judge.", min=0.05, max=0.5)] = 0.2,
     augment: Annotated[bool, typer.Option("--augment", help="Learn from the mirrored pictures, too.")] = False,
@@ -57,6 +64,8 @@ def teach(
     as_json: AsJson = False,
 ) -> None:
     """Teach a pretrained network the classes of your own pictures."""
+    if into and not _NAME.fullmatch(name):
+        raise typer.BadParameter("A name has small letters, digits, - and _, at most 64 of them.")
     plan = {"mode": mode, "epochs": epochs, "val_fraction": val_fraction, "augment": augment, "seed": seed}
     with problems_told(), _archive(pictures, strangers or [], labels) as archive:
         if into:
@@ -102,11 +111,15 @@ def _archive(pictures: Path, strangers: Sequence[str], labels: Path | None) -> I
         return
     if not pictures.is_dir():
         raise typer.BadParameter(f"There is no folder {pictures}.")
+    groups = [text.rpartition("=")[::2] for text in strangers]
+    if missing := [folder for _, folder in groups if not Path(folder).is_dir()]:
+        raise typer.BadParameter(f"There is no folder {missing[0]}.")
+    if labels and not labels.is_file():
+        raise typer.BadParameter(f"There is no file {labels}.")
     with TemporaryFile() as file:
-        with ZipFile(file, "w", ZIP_STORED) as archive:
+        with ZipFile(file, "w", ZIP_STORED, strict_timestamps=False) as archive:  # some cameras live before 1980
             _add(archive, pictures, "")
-            for text in strangers:
-                group, _, folder = text.rpartition("=")
+            for group, folder in groups:
                 _add(archive, Path(folder), f"_strangers/{group or Path(folder).resolve().name}/")
             if labels:
                 archive.write(labels, "labels.json")
@@ -121,12 +134,14 @@ def _add(archive: ZipFile, folder: Path, under: str) -> None:
 
 def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[str, Any]) -> Mapping[str, Any]:
     """Written as a model that ships: what a person wrote into its card is kept, its pictures are not."""
+    from app.settings import SettingsError
+    from app.vision.backbones import WeightsError
     from app.vision.dataset import DatasetError, NotEnoughImagesError
     from app.vision.model_folder import CARD, EXAMPLES, write
 
     try:
         taught = _course(archive, backbone, plan)
-    except (DatasetError, NotEnoughImagesError, LookupError) as error:
+    except (DatasetError, NotEnoughImagesError, SettingsError, WeightsError, LookupError) as error:
         tell(str(error))
         raise typer.Exit(1) from None
     card = folder / CARD
@@ -167,15 +182,15 @@ def _course(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "Taugh
 
 def _export_here(model: str, path: Path) -> None:
     from app.main import repository_for
-    from app.settings import Settings
+    from app.settings import Settings, SettingsError
     from app.vision.export import export as write
     from app.vision.model_folder import CARD
     from app.vision.repository import UnknownModelError
 
-    models = repository_for(Settings.from_environ(os.environ))
     try:
+        models = repository_for(Settings.from_environ(os.environ))
         classifier = models.load(model)
-    except UnknownModelError as error:
+    except (SettingsError, UnknownModelError) as error:
         tell(str(error))
         raise typer.Exit(1) from None
     card = models.file(model, CARD)
@@ -185,7 +200,7 @@ def _export_here(model: str, path: Path) -> None:
 
 
 def _report(name: str, result: Mapping[str, Any]) -> None:
-    metrics, console = result["metrics"], Console()
+    metrics, console = result["metrics"], Console(width=None if sys.stdout.isatty() else _PAGE)
     low, high = metrics["accuracy_interval"]
     console.print(
         f"[bold]{name}[/]: {metrics['accuracy']:.1%} right (95 % interval {low:.1%} to {high:.1%}), judged on "
@@ -215,7 +230,7 @@ def _classes(per_class: Sequence[Mapping[str, Any]]) -> Table:
     """The weakest classes, if there are many."""
     table = Table(box=None, pad_edge=False)
     table.add_column("class", overflow="fold")
-    for title in ("pictures", "recognised", "right when named"):
+    for title in ("pictures", "recognised", "right when\nnamed"):
         table.add_column(title, justify="right")
     table.add_column("", no_wrap=True)
     weakest = sorted(per_class, key=lambda one: one["recall"] or 0.0)[:_ROWS]

@@ -100,7 +100,7 @@ def test_doctor_finds_this_machine_fit(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setenv("INKBLOT_PORT", str(free_port()))
     status, out, _ = run("doctor")
     assert status == 0
-    assert "imagenet by" in out
+    assert "cats-vs-dogs by" in out
     assert "ms a picture" in out
 
 

@@ -1,8 +1,10 @@
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 import httpx2
@@ -259,3 +261,31 @@ def test_a_file_that_cannot_be_a_picture_is_a_sentence(tmp_path: Path) -> None:
         read_picture(str(empty))
     with pytest.raises(PictureError, match="larger than 64 MiB"):
         read_picture(str(huge))
+
+
+def test_a_file_is_sent_from_its_beginning_with_each_attempt() -> None:
+    job = {"object": "job", "id": "job_1"}
+    client, asked = answering(problem("overloaded", 503, "0"), httpx2.Response(202, json=job))
+    archive = BytesIO(b"a zip")
+    archive.seek(3)
+    assert client.teach(archive, name="shapes", mode="linear_probe", seed=None)["id"] == job["id"]
+    assert [(request.read(), str(request.url)) for request in asked] == [
+        (b"a zip", "http://inkblot/v1/models?name=shapes&mode=linear_probe")
+    ] * 2
+
+
+def test_models_are_corrected_exported_and_deleted_by_their_names() -> None:
+    client, asked = answering(
+        httpx2.Response(202, json={"object": "job"}), httpx2.Response(200, content=b"PK"), httpx2.Response(204)
+    )
+    client.correct("a/b", {"cat/1.jpg": "dog", "cat/2.jpg": None})
+    assert client.export("a/b") == b"PK"
+    client.delete_model("a/b")
+    assert [(request.method, request.url.raw_path) for request in asked] == [
+        ("POST", b"/v1/models/a%2Fb/corrections"),
+        ("GET", b"/v1/models/a%2Fb/export"),
+        ("DELETE", b"/v1/models/a%2Fb"),
+    ]
+    assert json.loads(asked[0].content) == {
+        "corrections": [{"picture": "cat/1.jpg", "label": "dog"}, {"picture": "cat/2.jpg", "label": None}]
+    }

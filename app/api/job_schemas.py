@@ -60,7 +60,13 @@ class JobOut(BaseModel):
             started_at=job.started_at,
             finished_at=job.finished_at,
             expires_at=job.expires_at,
-            links={"self": path, "events": f"{path}/events", "cancel": f"{path}/cancel", "page": f"/#/job/{job.id}"},
+            links={
+                "self": path,
+                "events": f"{path}/events",
+                "cancel": f"{path}/cancel",
+                "page": f"/#/job/{job.id}",
+                **_link_of_model(job),
+            },
         )
 
 
@@ -102,6 +108,12 @@ class JobEventList(BaseModel):
 
 def file_path(job: str, name: str) -> str:
     return f"/v1/jobs/{job}/files/{quote(name)}"
+
+
+def _link_of_model(job: Job) -> dict[str, str]:
+    """Of the model that a job has taught."""
+    name = (job.outcome.get("result") or {}).get("model")
+    return {"model": f"/v1/models/{name}"} if name else {}
 
 
 def _with_links(job: Job) -> dict[str, Any] | None:

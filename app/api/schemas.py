@@ -156,8 +156,16 @@ class ModelOut(BaseModel):
     description: str
     licence: str | None
     source: str | None
-    metrics: dict[str, Any]
+    metrics: dict[str, Any] = Field(
+        description="How good it is: accuracy with its 95 % interval, baseline, confusion, calibration error, and "
+        "`unknown` with its threshold and how often it is right."
+    )
+    training: dict[str, Any] | None = Field(
+        description="How it was taught: mode, seed, counts of the pictures by class, seconds, versions of the "
+        "libraries, created_at; null for an original head."
+    )
     is_default: bool
+    is_trained: bool = Field(description="Whether it was taught here and can be deleted; the others ship with Inkblot.")
     links: dict[str, str]
 
     @classmethod
@@ -172,8 +180,10 @@ class ModelOut(BaseModel):
             licence=card.licence,
             source=card.source,
             metrics=dict(card.metrics),
+            training={name: value for name, value in card.training.items() if name != "job"} or None,
             is_default=is_default,
-            links={"self": path, "labels": f"{path}/labels", "layers": f"{path}/layers"},
+            is_trained=card.is_trained,
+            links={"self": path, **{name: f"{path}/{name}" for name in ("labels", "layers", "export")}},
         )
 
 

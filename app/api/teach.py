@@ -1,6 +1,8 @@
 """POST /v1/models teaches a new model; corrections make its next version; DELETE forgets it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -8,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from app.api.dependencies import Caller, IdempotencyKey, Jobs, Predictor, accepts_json
 from app.api.problems import responses
 from app.api.synthesis import ACCEPTED, submit
-from app.api.uploads import SentArchive
+from app.api.uploads import received
 from app.jobs.job import Order
 from app.jobs.params import CORRECTION, MODEL, CorrectionChoices, TeachChoices
 from app.vision.backbones import BACKBONES, MissingWeightsError, UnknownBackboneError, find_weights
@@ -40,10 +42,29 @@ _ARCHIVE_BODY = {
 _PROBLEMS = ("idempotency-key-reused", "queue-full", "storage-full", "worker-down", "not-acceptable")
 
 
-async def _new_name(predictor: Predictor, choices: Annotated[TeachChoices, Query()]) -> TeachChoices:
+async def _is_repeated(jobs: Jobs, caller: Caller, key: IdempotencyKey) -> bool:
+    """Whether it came before with its key: then what it asked for may be there by now, and that is no mistake."""
+    return key is not None and await asyncio.to_thread(jobs.queue.came_before, caller, key)
+
+
+Repeated = Annotated[bool, Depends(_is_repeated)]
+
+
+async def _new_name(
+    predictor: Predictor, repeated: Repeated, choices: Annotated[TeachChoices, Query()]
+) -> TeachChoices:
     """Before the pictures are read. Raises `ModelExistsError`, `UnknownBackboneError` or `MissingWeightsError`."""
-    await asyncio.to_thread(_check, predictor.repository, choices)
+    if not repeated:
+        await asyncio.to_thread(_check, predictor.repository, choices)
     return choices
+
+
+async def _lesson(
+    request: Request, choices: Annotated[TeachChoices, Depends(_new_name)]
+) -> AsyncIterator[tuple[TeachChoices, Path]]:
+    """The pictures are taken from the line once the choices can be: nobody sends 200 MiB to hear of a misspelt name."""
+    async with received(request) as pictures:
+        yield choices, pictures
 
 
 def _check(models: ModelRepository, choices: TeachChoices) -> None:
@@ -83,10 +104,10 @@ async def teach_model(
     jobs: Jobs,
     caller: Caller,
     key: IdempotencyKey,
-    choices: Annotated[TeachChoices, Depends(_new_name)],
-    pictures: SentArchive,
+    lesson: Annotated[tuple[TeachChoices, Path], Depends(_lesson)],
 ) -> Response:
     """Teach a pretrained network the classes of your own pictures; the new model serves when the job has ended."""
+    choices, pictures = lesson
     filled = choices.model_copy(update={"seed": choices.seed or 0})
     flavour = f"{choices.backbone}/{choices.mode}/{pictures.stat().st_size.bit_length()}"
     order = Order(MODEL, flavour, caller, filled.model_dump(exclude_none=True), pictures)
@@ -108,10 +129,12 @@ async def correct_model(
     jobs: Jobs,
     caller: Caller,
     key: IdempotencyKey,
+    repeated: Repeated,
 ) -> Response:
     """Teach a model anew with other labels for some of its pictures, which need not be sent again."""
-    known = await asyncio.to_thread(_names_of_examples, predictor.repository, name)
-    check_names([one.picture for one in choices.corrections], known)
+    if not repeated:
+        known = await asyncio.to_thread(_names_of_examples, predictor.repository, name)
+        check_names([one.picture for one in choices.corrections], known)
     input_ = {"model": name, **choices.model_dump(exclude_defaults=True)}
     return await submit(jobs, Order(CORRECTION, name, caller, input_), key, request)
 

@@ -1,27 +1,29 @@
 """Archives of pictures: taken from the line to a file, so that none of them is ever whole in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Annotated, Final
+from typing import IO, Final
 from zipfile import ZIP_STORED, ZipFile
 
-from fastapi import Depends, Request
-from starlette.datastructures import FormData, UploadFile
+from fastapi import Request
+from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.problems import BodyTimeoutError, MalformedRequestError, UploadsFullError
 from app.settings import Settings
 from app.vision.dataset import Archive
 
 _AT_ONCE: Final = 4
-"""A form's small files stay in memory until all have come."""
 _PATIENCE: Final = 10
 """Times the seconds that the body of any other request has."""
 
 
-async def archive(request: Request) -> AsyncIterator[Path]:
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[Path]:
     """The zip that was sent, or one of the form's `files`; it has been found to hold enough to learn from.
 
     Raises `DatasetError`, `NotEnoughImagesError`, `UploadsFullError`, or what concerns the body.
@@ -51,9 +53,7 @@ def uploads() -> asyncio.Semaphore:
 
 async def _receive(request: Request, settings: Settings, file: IO[bytes]) -> None:
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        most = settings.dataset_limits.max_entries
-        async with request.form(max_files=most, max_fields=most) as form:
-            await asyncio.to_thread(_zip, form, file)
+        await _receive_form(request, settings.dataset_limits.max_entries, file)
         return
     size = 0
     async for chunk in request.stream():
@@ -66,29 +66,71 @@ async def _receive(request: Request, settings: Settings, file: IO[bytes]) -> Non
     file.flush()
 
 
-def _zip(form: FormData, file: IO[bytes]) -> None:
-    """The files of a form, under the names that a browser gives those of a folder (`label/name.jpg`).
+async def _receive_form(request: Request, most: int, file: IO[bytes]) -> None:
+    """Each file is written away when it has come: of a form that `request.form` parses, all would be in memory."""
+    folder = _Folder(file)
 
-    A lone zip among them is taken as the archive itself.
+    async def chunks() -> AsyncGenerator[bytes]:
+        async for chunk in request.stream():
+            yield chunk
+            sent = [one for _, one in parser.items if isinstance(one, UploadFile)]  # what has come as a whole
+            parser.items.clear()
+            if sent:
+                await asyncio.to_thread(folder.add, sent)
+
+    parser = MultiPartParser(request.headers, chunks(), max_files=most, max_fields=most)
+    try:
+        await parser.parse()
+    except MultiPartException as error:
+        raise MalformedRequestError(error.message) from None
+    await asyncio.to_thread(folder.finish)
+
+
+class _Folder:
+    """A zip of a form's files, under the names that a browser gives those of a folder (`label/name.jpg`).
+
+    A lone zip among them is taken as the archive itself; hence the first one waits.
     """
-    sent = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-    if not sent:
-        raise MalformedRequestError("The form has no file: send `files` that are named like label/name.jpg, or a zip.")
-    if len(sent) == 1 and (sent[0].filename or "").lower().endswith(".zip"):
-        while chunk := sent[0].file.read(1 << 20):
-            file.write(chunk)
-    else:
-        with ZipFile(file, "w", ZIP_STORED) as archive:
-            for one in sent:
-                with suppress(ValueError), archive.open(one.filename or "unnamed", "w") as member:
-                    while chunk := one.file.read(1 << 20):
-                        member.write(chunk)
-    file.flush()
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._first: UploadFile | None = None
+        self._archive: ZipFile | None = None
+
+    def add(self, sent: Sequence[UploadFile]) -> None:
+        for one in sent:
+            if self._first is None and self._archive is None and (one.filename or "").lower().endswith(".zip"):
+                self._first = one
+            else:
+                self._write(one)
+
+    def finish(self) -> None:
+        """Raises `MalformedRequestError` if there was no file."""
+        if self._archive:
+            if self._first:
+                self._write(self._first)
+            self._archive.close()
+        elif self._first:
+            _copy(self._first, self._file)
+            self._first.file.close()
+        else:
+            raise MalformedRequestError(
+                "The form has no file: send `files` that are named like label/name.jpg, or a zip."
+            )
+        self._file.flush()
+
+    def _write(self, sent: UploadFile) -> None:
+        self._archive = self._archive or ZipFile(self._file, "w", ZIP_STORED)
+        # An odd name is no reason to refuse the others: it would be left out with a reason, if it could be written.
+        with suppress(ValueError), self._archive.open(sent.filename or "unnamed", "w") as member:
+            _copy(sent, member)
+        sent.file.close()
+
+
+def _copy(sent: UploadFile, into: IO[bytes]) -> None:
+    shutil.copyfileobj(sent.file, into, 1 << 20)
 
 
 def _check(path: Path, settings: Settings) -> None:
     with Archive(path, settings.dataset_limits) as archive:
         archive.check()
-
-
-SentArchive = Annotated[Path, Depends(archive)]

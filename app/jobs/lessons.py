@@ -56,6 +56,8 @@ class Lessons:
         if examples is None:
             raise NoExamplesError(name)
         corrections = {one.picture: one.label for one in asked.corrections}
+        if card.training.get("job") == identity:  # interrupted after it had published: what it left out is gone
+            corrections = {picture: corrections[picture] for picture in examples.names if picture in corrections}
         school = self._school(card.backbone)
         taught = yield from correct(examples, corrections, _plan(card.training), school, self.models.labels(name))
         return self._published(identity, name, taught, replace=True)

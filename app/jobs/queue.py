@@ -105,6 +105,10 @@ class JobQueue:
             raise UnknownJobError(f"The job {identity} was deleted at once.")
         return self._told(_same(found, digest))
 
+    def came_before(self, client: str, key: str) -> bool:
+        """Whether an idempotency key of this client has made a job."""
+        return self._found(_id_of(client, key)) is not None
+
     def get(self, identity: str) -> Job:
         """Raises `UnknownJobError` or `JobExpiredError`."""
         found = self._found(identity)

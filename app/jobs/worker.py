@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
+import torch
 from dbos import DBOS
 from dbos import error as errors
 from safetensors.torch import load, save
@@ -202,7 +203,13 @@ class Worker:
 
     def _start_alone(self, run: Run[Outcome]) -> None:
         """In a thread of its own: a course runs the network by itself."""
-        thread = threading.Thread(target=run_alone, args=(run, self._stop.is_set), name="lesson", daemon=True)
+
+        def attend() -> None:
+            # The threads that look at pictures have one each, and torch gives every later thread as many as the last.
+            torch.set_num_threads(self._lessons.threads)
+            run_alone(run, self._stop.is_set)
+
+        thread = threading.Thread(target=attend, name="lesson", daemon=True)
         self._alone = [*(one for one in self._alone if one.is_alive()), thread]
         thread.start()
 

@@ -189,7 +189,9 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _write_card(path: Path, record: Mapping[str, Any], version: int) -> None:
     text = json.dumps({"version": version, **record}, indent=2, ensure_ascii=False)
-    text = _NUMBERS.sub(lambda row: "".join(row[0].split()).replace(",", ", "), text)  # a row of the confusion on one line
+    text = _NUMBERS.sub(
+        lambda row: "".join(row[0].split()).replace(",", ", "), text
+    )  # a row of the confusion on one line
     with path.open("w", encoding="utf-8") as file:
         file.write(text + "\n")
         file.flush()

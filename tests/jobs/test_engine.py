@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run
-from app.vision.ask import Activity, Algorithm, Ask, Progress, run
+from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run, run_alone
+from app.vision.ask import Activity, Algorithm, Ask, Course, Pause, Progress, run
 from app.vision.classifier import Classifier
 from app.vision.repository import ModelRepository
 from tests.conftest import ROOT
@@ -138,3 +138,87 @@ def test_stopping_hands_out_the_state_of_every_job(classifier: Classifier) -> No
     assert [int(state["step"]) >= 3 for state in states] == [True]
     with pytest.raises(EngineStoppedError):
         engine.submit(Run(endless(classifier)))
+
+
+def lesson(steps: int, *, at: Callable[[int], object] = nothing) -> Course[str]:
+    for step in range(1, steps + 1):
+        at(step)
+        metric = {"epoch": step, "loss": 0.5} if step % 2 == 0 else None
+        yield Pause(Progress(step, steps), metric=metric, state=partial(dict, step=torch.tensor(step)))
+    return "learned"
+
+
+def never() -> bool:
+    return False
+
+
+def test_a_course_runs_alone_and_tells_how_it_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.engine._PROGRESS_S", 0.0)
+    monkeypatch.setattr("app.jobs.engine._STATE_S", 0.0)
+    told: list[int] = []
+    metrics: list[Mapping[str, float | int | str]] = []
+    states: list[int] = []
+    job = Run(
+        lesson(4),
+        on_progress=lambda progress, _: told.append(progress.step),
+        on_metric=metrics.append,
+        on_state=lambda state: states.append(int(state["step"])),
+    )
+    run_alone(job, never)
+    assert job.result.result(0) == "learned"
+    assert told == states == [1, 2, 3, 4]
+    assert metrics == [{"epoch": 2, "loss": 0.5}, {"epoch": 4, "loss": 0.5}]
+    assert job.at is None
+    assert job.seconds > 0
+
+
+def test_a_course_is_canceled_before_its_next_step() -> None:
+    reached: list[int] = []
+
+    def notice(step: int) -> None:
+        reached.append(step)
+        if step == 3:
+            job.cancel()
+
+    job = Run(lesson(1000, at=notice))
+    run_alone(job, never)
+    assert reached == [1, 2, 3]
+    with pytest.raises(CanceledError):
+        job.result.result(0)
+
+
+def test_a_deadline_ends_a_course() -> None:
+    job = Run(lesson(10**9), deadline_s=0.05)
+    run_alone(job, never)
+    with pytest.raises(DeadlineExceededError):
+        job.result.result(0)
+
+
+def test_a_course_that_is_stopped_hands_out_its_state_and_ends_its_own_affairs() -> None:
+    begun: list[int] = []
+    closed: list[bool] = []
+    states: list[int] = []
+
+    def course() -> Course[str]:
+        try:
+            return (yield from lesson(1000, at=begun.append))
+        finally:
+            closed.append(True)
+
+    job = Run(course(), on_state=lambda state: states.append(int(state["step"])))
+    run_alone(job, lambda: len(begun) == 5)
+    assert states == [5]
+    assert closed == [True]
+    with pytest.raises(EngineStoppedError):
+        job.result.result(0)
+
+
+def test_a_course_that_fails_tells_why() -> None:
+    def fail(step: int) -> None:
+        if step == 2:
+            raise ZeroDivisionError
+
+    job = Run(lesson(5, at=fail))
+    run_alone(job, never)
+    with pytest.raises(ZeroDivisionError):
+        job.result.result(0)

@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from app.vision.repository import BrokenModelError, ModelRepository, UnknownModelError
+from app.vision.model_folder import BrokenModelError
+from app.vision.repository import ModelRepository, UnknownModelError
 from tests.conftest import ROOT
 
 
