@@ -28,7 +28,7 @@ def photos(folder: Path) -> dict[str, list[tuple[Path, int]]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--server", default=DEFAULT_URL)
-    parser.add_argument("--model")
+    parser.add_argument("--model", default="imagenet")
     parser.add_argument("--photos", type=Path, default=ROOT.parent / "shared/data/imagenet-val")
     choices = parser.parse_args()
     with Client(choices.server) as client:

@@ -26,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running(OURS, Path(folder), worker="child") as (pid, port, _):
         url = f"http://127.0.0.1:{port}"
         with Client(url) as client:
-            ended(client, client.fool(DOG.read_bytes(), target="tabby", method="minimal"))  # warm
+            ended(client, client.fool(DOG.read_bytes(), model="imagenet", target="tabby", method="minimal"))  # warm
             idle(pid)
             beginning(client, choices.rounds)
             for name in ("minimal", "ideal"):
@@ -36,8 +36,8 @@ def main() -> None:
 
 def submit(client: Client, name: str, seed: int) -> Job:
     if name == "minimal":
-        return client.fool(DOG.read_bytes(), target="tabby", method="minimal", seed=seed)
-    return client.draw(objective={"label": "zebra"}, seed=seed)
+        return client.fool(DOG.read_bytes(), model="imagenet", target="tabby", method="minimal", seed=seed)
+    return client.draw(model="imagenet", objective={"label": "zebra"}, seed=seed)
 
 
 def ended(client: Client, job: Job) -> Job:
@@ -61,7 +61,7 @@ def beginning(client: Client, rounds: int) -> None:
     first, cancel = [], []
     for _ in range(rounds):
         began = time.perf_counter()
-        job = client.draw(objective={"label": "zebra"}, steps=2048)
+        job = client.draw(model="imagenet", objective={"label": "zebra"}, steps=2048)
         events = client.follow(job)
         next(event for event in events if event["event"] == "progress")
         first.append((time.perf_counter() - began) * 1e3)
@@ -96,7 +96,7 @@ def beside(url: str, port: int) -> None:
     load = Load(port=port, path=OURS.path, photos=photos, clients=4, seconds=8)
     without = send(load)
     with Client(url) as client:
-        jobs = [client.draw(objective={"label": "zebra"}, steps=2048, seed=seed) for seed in range(8)]
+        jobs = [client.draw(model="imagenet", objective={"label": "zebra"}, steps=2048, seed=seed) for seed in range(8)]
         time.sleep(3)
         during = send(load)
         steps = sum((client.job(job["id"])["progress"] or {}).get("step", 0) for job in jobs)

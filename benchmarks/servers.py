@@ -27,7 +27,7 @@ class Server:
     multipart: bool
 
 
-OURS = Server("inkblot", ("-m", "app", "serve", "--port"), "/v1/classify", multipart=False)
+OURS = Server("inkblot", ("-m", "app", "serve", "--port"), "/v1/classify?model=imagenet", multipart=False)
 TUTORIAL = Server("tutorial", ("-m", "benchmarks.tutorial_server"), "/classify", multipart=True)
 
 

@@ -39,7 +39,7 @@ def strip(client: Client, language: str) -> Image.Image:
             x, y = (photo.width - side) // 2, (photo.height - side) // 2
             square = photo.convert("RGB").resize((WIDTH, TOP), Image.Resampling.LANCZOS, (x, y, x + side, y + side))
         sheet.paste(square, (left, MARGIN))
-        for row, one in enumerate(client.classify(data, top_k=4, lang=language)["predictions"]):
+        for row, one in enumerate(client.classify(data, model="imagenet", top_k=4, lang=language)["predictions"]):
             y = TOP + 2 * MARGIN + row * ROW
             draw.text((left, y), one["display"], INK, font)
             draw.text((left + WIDTH, y + 1), percent(one["score"], language), INK, number, anchor="ra")
@@ -86,7 +86,7 @@ def ideals(client: Client) -> Mapping[str, Image.Image]:
     """Ideal images by the product, and what comes without its priors, as rows in each language."""
     made = []
     for label, preset, seed in IDEALS:
-        result = ended(client, client.draw(objective={"label": label}, preset=preset, seed=seed))
+        result = ended(client, client.draw(model="imagenet", objective={"label": label}, preset=preset, seed=seed))
         agree = sum(check["agrees"] for check in result["checks"])
         made.append((opened(client, result["files"]["final"]), label, preset, agree, len(result["checks"])))
     rows = {}
@@ -104,7 +104,7 @@ def ideals(client: Client) -> Mapping[str, Image.Image]:
 def fooled(client: Client) -> Mapping[str, Image.Image]:
     """A dog, the change that nobody sees, and the cat that the network sees."""
     dog = (SAMPLES / "bernese.png").read_bytes()
-    result = ended(client, client.fool(dog, target="tabby", seed=1))
+    result = ended(client, client.fool(dog, model="imagenet", target="tabby", seed=1))
     files, change = result["files"], result["perturbation"]
     rows = {}
     for language, amplified, survives in (
