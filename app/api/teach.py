@@ -26,7 +26,7 @@ _ARCHIVE_BODY = {
         "required": True,
         "description": "A zip with a folder for each class, or a form with files that are named label/name.jpg.",
         "content": {
-            "application/zip": {"schema": {"type": "string", "format": "binary"}},
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
