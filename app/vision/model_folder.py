@@ -167,7 +167,8 @@ def delete(models: Path, name: str) -> None:
 
 def _replace(folder: Path, draft: Path, record: Mapping[str, Any], files: Mapping[str, bytes]) -> int:
     before = int(_read_json(folder / CARD).get("version", 1))
-    version = before + 1
+    # A replacement that was killed may have left a version that no card ever counted.
+    version = max([before, *_versions(folder)]) + 1
     _write(draft / "new", files)
     try:
         (draft / "new").rename(folder / f"v{version}")
@@ -175,10 +176,14 @@ def _replace(folder: Path, draft: Path, record: Mapping[str, Any], files: Mappin
         raise ModelExistsError(folder.name) from error
     _write_card(draft / CARD, record, version)
     (draft / CARD).replace(folder / CARD)
-    for old in folder.glob("v*"):  # the version before stays for whoever has just read its card
-        if old.name not in {f"v{version}", f"v{before}"}:
+    for number, old in _versions(folder).items():  # the version before stays for whoever has just read its card
+        if number < before:
             shutil.rmtree(old, ignore_errors=True)
     return version
+
+
+def _versions(folder: Path) -> dict[int, Path]:
+    return {int(path.name[1:]): path for path in folder.glob("v*") if path.name[1:].isdecimal()}
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -189,9 +194,8 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _write_card(path: Path, record: Mapping[str, Any], version: int) -> None:
     text = json.dumps({"version": version, **record}, indent=2, ensure_ascii=False)
-    text = _NUMBERS.sub(
-        lambda row: "".join(row[0].split()).replace(",", ", "), text
-    )  # a row of the confusion on one line
+    # A row of the confusion on one line.
+    text = _NUMBERS.sub(lambda row: "".join(row[0].split()).replace(",", ", "), text)
     with path.open("w", encoding="utf-8") as file:
         file.write(text + "\n")
         file.flush()

@@ -107,8 +107,8 @@ def teach(
 ) -> Course[Taught]:
     """Learn the classes of an archive. Pictures that are among the `known` ones are not looked at again.
 
-    The same pictures, plan and machine give the same head, bit for bit. Fine-tuning goes on from where `resume` was
-    kept. Raises `NotEnoughImagesError`.
+    The same pictures, plan and machine give the same head of a linear probe, bit for bit; fine-tuned ones have differed in
+    their last digits. Fine-tuning goes on from where `resume` was kept. Raises `NotEnoughImagesError`.
     """
     began = time.perf_counter()
     archive.check()
@@ -119,6 +119,7 @@ def teach(
         total += steps_of(len(archive.entries), plan.epochs)
     examples, broken = yield from extractor.extract(archive, archive.entries, known, total)
     strangers, lost = yield from extractor.extract(archive, archive.strangers, None, total, done=len(archive.entries))
+    classes_of(examples, archive.labels)
     groups = _groups(archive, strangers)
     names = _names(archive, school.imagenet)
     looked = time.perf_counter() - began
@@ -138,10 +139,9 @@ def correct(
     `NotEnoughImagesError`.
     """
     displays = {label.label: label.display for label in labels if label.display}
-    names = _Names(displays, {one.label: _member(one.label, school.imagenet) for one in labels})
+    names = _Names(displays, {one.label: _namesake(one.label, school.imagenet) for one in labels})
     corrected = examples.corrected(corrections)
-    total = count_of_fits(len(corrected), plan.parts)
-    return (yield from _learned(_Work(corrected, plan, school, names, (), 0.0, 0, total), {}))
+    return (yield from _learned(_Work(corrected, plan, school, names, (), 0.0, 0, 0), {}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,9 +187,7 @@ def _learned(work: _Work, strangers: Mapping[str, Tensor]) -> Course[Taught]:
     classes = classes_of(examples)
     divided = split(examples, classes, parts=plan.parts, seed=plan.seed)
     zero_shot = work.zero_shot(classes)
-    learned = yield from learn(
-        examples, classes, divided, seed=plan.seed, done=work.done, total=work.total, zero_shot=zero_shot
-    )
+    learned = yield from learn(examples, classes, divided, seed=plan.seed, done=work.done, zero_shot=zero_shot)
     unknown = _of_strangers(learned.space, learned.distances, {**strangers, "noise": _noise(school)})
     taught = work.taught(classes, divided, learned, unknown, began)
     remembered = {EXAMPLES: examples.to_bytes(school.backbone.weights.name)}
@@ -296,15 +294,20 @@ def _names(archive: Archive, imagenet: Labels) -> _Names:
     displays: dict[str, Mapping[str, str]] = {}
     members: dict[str, Sequence[int]] = {}
     for name in archive.labels:
-        own = _member(name, imagenet)
+        own = _namesake(name, imagenet)
         displays[name] = archive.displays.get(name) or (imagenet[own[0]].display if own else {})
         told = (_member(str(one), imagenet) for one in archive.zero_shot.get(name, ()))
         members[name] = [index for found in told for index in found] or own
     return _Names({name: display for name, display in displays.items() if display}, members, archive.zero_shot)
 
 
+def _namesake(name: str, imagenet: Labels) -> Sequence[int]:
+    """Of a folder, for which `7` and the `80s` are names and no indices."""
+    return [] if name.removesuffix("s").isdigit() else _member(name, imagenet)
+
+
 def _member(name: str, imagenet: Labels) -> Sequence[int]:
-    """The class of ImageNet that is called so; `bees` are `bee`."""
+    """The class of ImageNet that is called so, or has this index; `bees` are `bee`."""
     for spelled in (name.replace("_", " "), name.removesuffix("s")):
         try:
             return [imagenet.find(spelled).index]

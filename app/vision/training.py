@@ -5,7 +5,7 @@ is then learned from all pictures.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -82,9 +82,9 @@ class Split:
         return self.fold < len(self.validated)
 
 
-def classes_of(examples: Examples) -> tuple[str, ...]:
-    """Raises `NotEnoughImagesError`."""
-    counts = Counter(sorted(examples.labels))
+def classes_of(examples: Examples, wanted: Iterable[str] = ()) -> tuple[str, ...]:
+    """Raises `NotEnoughImagesError`, also if one of the `wanted` classes has no picture left."""
+    counts = dict.fromkeys(sorted({*wanted, *examples.labels}), 0) | Counter(sorted(examples.labels))
     if len(counts) < 2 or min(counts.values()) < 2:
         told = ", ".join(f"{name!r} has {count}" for name, count in counts.items()) or "none can be read"
         raise NotEnoughImagesError(f"At least two classes with two pictures each are needed, and {told}.", counts)
@@ -115,11 +115,10 @@ def learn(
     *,
     seed: int,
     done: int = 0,
-    total: int | None = None,
     zero_shot: float | None = None,
 ) -> Course[Learned]:
-    """The head of a linear probe, its strength chosen by validation. `done` of the `total` steps lie behind it."""
-    total = total or done + count_of_fits(len(examples), divided.number)
+    """The head of a linear probe, its strength chosen by validation. `done` steps lie behind it."""
+    total = done + count_of_fits(len(examples), divided.number)
     probe = Probe(examples, len(classes), divided)
     judged, labels = divided.judged, divided.labels
     outcomes = []
