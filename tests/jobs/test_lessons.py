@@ -60,7 +60,7 @@ def test_a_worker_that_is_killed_while_it_teaches_is_followed_by_another_that_ma
         found = wait_until(queue, job, ended)
         assert found.status is Status.SUCCEEDED, found.outcome
     one, other = (job_settings.trained_dir / name / "v1" for name in ("interrupted", "whole"))
-    # Not the same bits: a worker's first lesson and later ones differ in the statistics of the features, why is not known.
+    # Not the same bits: a worker's first lesson and later ones differ in the features' statistics; why is not known.
     for file in ("head.safetensors", "backbone.safetensors"):
         torch.testing.assert_close(load_file(one / file), load_file(other / file), rtol=0, atol=2e-2)
     assert (one / "labels.json").read_bytes() == (other / "labels.json").read_bytes()
