@@ -34,7 +34,8 @@ HEAD: Final = "head.safetensors"
 OWN_WEIGHTS: Final = "backbone.safetensors"
 EXAMPLES: Final = "examples.safetensors"
 _ORIGINAL: Final = "original"
-_NUMBERS: Final = re.compile(r"\[[\d\s.,]+\]")
+_NUMBERS: Final = re.compile(r"\[\n[\d\s.,]+\]")
+"""A list in indented JSON; the label `[1,2]` has no line break."""
 
 
 class BrokenModelError(RuntimeError):
@@ -75,7 +76,7 @@ def read_card(path: Path, *, is_trained: bool) -> ModelCard:
             metrics=dict(record.get("metrics", {})),
             is_trained=is_trained,
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BrokenModelError(f"{path} is not a model card: {error!r}") from error
     if card.backbone not in BACKBONES or not NAME.fullmatch(card.name):
         raise BrokenModelError(f"{path} names a backbone or has a name that cannot be: {card.backbone}, {card.name}")
@@ -87,7 +88,7 @@ def read_labels(path: Path, changed: int, num_classes: int) -> Labels:  # noqa: 
     """Raises `BrokenModelError`."""
     try:
         labels = Labels.from_records(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError, TypeError) as error:
         raise BrokenModelError(f"{path} does not hold labels: {error}") from error
     if len(labels) != num_classes:
         raise BrokenModelError(f"{path} holds {len(labels)} labels for {num_classes} classes.")
@@ -100,10 +101,10 @@ def read_head(file: Path, card: ModelCard, backbone: Backbone) -> tuple[nn.Linea
         raise BrokenModelError(
             f"The head of {card.name} was learned on {card.weights}, and the weights here are {backbone.weights.name}."
         )
-    head = nn.Linear(backbone.card.feature_size, card.num_classes).requires_grad_(requires_grad=False)
     device = backbone.mean.device
     try:
         tensors = load_file(file)
+        head = nn.Linear(backbone.card.feature_size, card.num_classes).requires_grad_(requires_grad=False)
         head.load_state_dict({name: tensors.pop(name) for name in ("weight", "bias")})
         space = None if card.threshold is None else _space(tensors, card, backbone)
     except (KeyError, OSError, RuntimeError, SafetensorError, ValueError) as error:
@@ -205,7 +206,7 @@ def _write_card(path: Path, record: Mapping[str, Any], version: int) -> None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise BrokenModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(record, dict):
         raise BrokenModelError(f"{path} does not hold a JSON object.")

@@ -119,7 +119,8 @@ class ModelRepository:
         with self._loading:
             if classifier := self.loaded(name):
                 return classifier
-            card, changed = self.card(name), self.changed(name)
+            changed = self.changed(name)  # before the card, so that a newer one is noticed at the next use
+            card = self.card(name)
             path = self._path(name)
             backbone, original = self._backbone_of(card, path)
             if path is None or card.original_head:

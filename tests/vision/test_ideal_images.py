@@ -10,7 +10,14 @@ from torch import Tensor
 from app.vision.ask import Activity, Algorithm, Answer, Ask, answer, run
 from app.vision.classifier import Classifier
 from app.vision.fourier import Spectrum
-from app.vision.ideal_images import ChannelAim, ClassAim, IdealImage, channel_objective, ideal_image
+from app.vision.ideal_images import (
+    ChannelAim,
+    ClassAim,
+    IdealImage,
+    channel_objective,
+    ideal_image,
+    prototype_objective,
+)
 from app.vision.image import ImageLimits, Picture
 from app.vision.lattice import pixels_of
 from app.vision.priors import NormPrior, total_variation
@@ -163,3 +170,21 @@ def test_networks_without_norms_draw_too(shared_data: Path) -> None:
         assert bool(NormPrior(classifier.backbone).layers) == (name == "mobilenet_v2")
         found = run(ideal_image(classifier, ClassAim(JELLYFISH), preset="quick", steps=12))
         assert found.score > found.start
+
+
+def test_a_learned_head_is_drawn_towards_the_prototype_of_its_class(models: ModelRepository) -> None:
+    pets = models.load("cats-vs-dogs")
+    assert pets.space
+    space, generator = pets.space, torch.Generator().manual_seed(0)
+    for index in range(2):
+        features = torch.randn(4, 1280, generator=generator).abs().requires_grad_()
+        scores = prototype_objective(space, index)(Activity(torch.empty(0), features, {}))
+        (slope,) = torch.autograd.grad(scores.sum(), features)
+
+        def cosine(rows: Tensor, index: int = index) -> Tensor:
+            return torch.cosine_similarity(space.standardised(rows), space.prototypes[index][None])
+
+        before, after = cosine(features.detach()), cosine(features.detach() + 0.1 * slope / slope.norm(dim=1)[:, None])
+        assert (after > before).all()
+    drawn = run(ideal_image(pets, ClassAim(0), preset="quick", steps=16))
+    assert drawn.score > drawn.start
