@@ -395,7 +395,7 @@ def test_the_same_key_is_the_same_job(school: TestClient) -> None:
     other = school.post("/v1/models", params=params, content=zipped(shapes(3)), headers=headers)
     assert other.json()["type"] in {"/problems/idempotency-key-reused", "/problems/model-exists"}
     assert finished(school, first.json())["status"] == "succeeded"
-    after = school.post("/v1/models", params=params, content=zipped(shapes(2)), headers=headers)
+    after = school.post("/v1/models", params=params, content=archive, headers=headers)
     assert after.json()["id"] == first.json()["id"], "also when the model is there"
 
 
