@@ -48,7 +48,7 @@ def probability(classifier: Classifier, data: bytes, index: int) -> float:
 
 def test_a_stranger_sees_in_the_saved_file_what_was_asked_for(models: ModelRepository, classifier: Classifier) -> None:
     stranger = models.load("efficientnet_lite1")
-    found = run(ideal_image(classifier, ClassAim(JELLYFISH), preset="quick", others=[stranger]))
+    found = run(ideal_image(classifier, ClassAim(JELLYFISH), preset="clear", others=[stranger]))
     assert found.success
     assert found.png_score == pytest.approx(probability(classifier, found.final, JELLYFISH), abs=1e-4)
     assert found.png_score > 0.9 > found.start
