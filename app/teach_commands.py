@@ -161,21 +161,11 @@ def _course(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "Taugh
     from app.settings import Settings
     from app.vision.ask import finish
     from app.vision.dataset import Archive
-    from app.vision.inference import quickest_forward
-    from app.vision.teaching import Plan, School, teach
+    from app.vision.teaching import Plan, teach
+    from app.worker import lessons_for
 
     settings = Settings.from_environ(os.environ)
-    models = repository_for(settings)
-    network, original = models.backbone(backbone)
-    forward = quickest_forward(
-        network,
-        original,
-        device=models.device,
-        engine=settings.engine,
-        cache_dir=settings.data_dir / "cache",
-        threads=settings.threads,
-    )
-    school = School(network, original, models.original_labels(), forward, settings.threads, settings.weights_dir)
+    school = lessons_for(settings, repository_for(settings), threads=settings.threads).school(backbone)
     with Archive(archive, settings.dataset_limits) as pictures:
         return finish(teach(pictures, Plan(**plan), school))
 

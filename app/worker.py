@@ -8,9 +8,13 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.jobs.lessons import Lessons
+    from app.vision.repository import ModelRepository
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +31,6 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
 
     from app.jobs.database import first_free, migrate, open_engine
     from app.jobs.files import FileStore
-    from app.jobs.lessons import Lessons
     from app.jobs.tasks import Tasks
     from app.jobs.worker import Worker
     from app.main import repository_for
@@ -46,14 +49,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             engine,
             FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes),
             Tasks(models, limits=settings.image_limits),
-            Lessons(
-                models,
-                settings.image_limits,
-                settings.dataset_limits,
-                cache_dir=settings.data_dir / "cache",
-                engine=settings.engine,
-                threads=settings.worker_threads,
-            ),
+            lessons_for(settings, models, threads=settings.worker_threads),
             name=name,
             device=str(models.device),
             running=settings.jobs_running,
@@ -67,6 +63,19 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
         worker.run()
     logging.shutdown()
     os._exit(0)  # the workflows of jobs that were handed back would wait for ever
+
+
+def lessons_for(settings: Settings, models: "ModelRepository", *, threads: int) -> "Lessons":
+    from app.jobs.lessons import Lessons
+
+    return Lessons(
+        models,
+        settings.image_limits,
+        settings.dataset_limits,
+        cache_dir=settings.data_dir / "cache",
+        engine=settings.engine,
+        threads=threads,
+    )
 
 
 def _when_orphaned(stop: Callable[[], None]) -> None:

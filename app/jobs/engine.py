@@ -109,14 +109,11 @@ class Run(Generic[Result]):
 
     def _report(self, ask: Ask | Pause) -> None:
         now = time.monotonic()
-        if isinstance(ask, Pause):
-            if ask.metric:
-                self._on_metric(ask.metric)
-            if ask.progress:
-                self._tell(ask.progress, now)
-        elif ask.progress:
+        if isinstance(ask, Pause) and ask.metric:
+            self._on_metric(ask.metric)
+        if ask.progress:
             self._tell(ask.progress, now)
-            if ask.preview and now - self._shown >= _PREVIEW_S:
+            if isinstance(ask, Ask) and ask.preview and now - self._shown >= _PREVIEW_S:
                 self._shown = now
                 self._on_preview(ask.progress.step, ask.preview())
         if ask.state and now - self._kept >= _STATE_S:

@@ -44,7 +44,7 @@ class Lessons:
         plan = _plan(asked.model_dump())
         with upload, Archive(upload, self.dataset_limits) as archive:
             known = self._known(asked.name, asked.backbone) if asked.replace else None
-            taught = yield from teach(archive, plan, self._school(asked.backbone), known=known, resume=resume)
+            taught = yield from teach(archive, plan, self.school(asked.backbone), known=known, resume=resume)
         return self._published(identity, asked.name, taught, replace=asked.replace)
 
     def correct(self, identity: str, choices: Input) -> Course[Outcome]:
@@ -58,7 +58,7 @@ class Lessons:
         corrections = {one.picture: one.label for one in asked.corrections}
         if card.training.get("job") == identity:  # interrupted after it had published: what it left out is gone
             corrections = {picture: corrections[picture] for picture in examples.names if picture in corrections}
-        school = self._school(card.backbone)
+        school = self.school(card.backbone)
         taught = yield from correct(examples, corrections, _plan(card.training), school, self.models.labels(name))
         return self._published(identity, name, taught, replace=True)
 
@@ -74,7 +74,8 @@ class Lessons:
         path = self.models.file(name, EXAMPLES)
         return Examples.read(path, self.models.backbone(backbone)[0].weights.name) if path else None
 
-    def _school(self, name: str) -> School:
+    def school(self, name: str) -> School:
+        """For a backbone; slow the first time. Raises what `ModelRepository.backbone` raises."""
         backbone, original = self.models.backbone(name)
         with self._preparing:
             if backbone not in self._forwards:

@@ -124,9 +124,9 @@ def teach(
     names = _names(archive, school.imagenet)
     looked = time.perf_counter() - began
     skipped = (*archive.skipped, *broken, *lost)
-    work = _Work(examples, plan, school, names, skipped, looked, pictures, total)
+    work = _Work(examples, plan, school, names, skipped, looked, pictures)
     if plan.mode == "fine_tune":
-        return (yield from _fine_tuned(work, archive, resume))
+        return (yield from _fine_tuned(work, archive, total, resume))
     return (yield from _learned(work, groups))
 
 
@@ -141,12 +141,12 @@ def correct(
     displays = {label.label: label.display for label in labels if label.display}
     names = _Names(displays, {one.label: _namesake(one.label, school.imagenet) for one in labels})
     corrected = examples.corrected(corrections)
-    return (yield from _learned(_Work(corrected, plan, school, names, (), 0.0, 0, 0), {}))
+    return (yield from _learned(_Work(corrected, plan, school, names, (), 0.0, 0), {}))
 
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """What is there once all pictures were looked at, which took `looked` seconds and `done` of the `total` steps."""
+    """What is there once all pictures were looked at, which took `looked` seconds and `done` steps of progress."""
 
     examples: Examples
     plan: Plan
@@ -155,7 +155,6 @@ class _Work:
     skipped: Sequence[Skipped]
     looked: float
     done: int
-    total: int
 
     def zero_shot(self, classes: Sequence[str]) -> float | None:
         with torch.inference_mode():
@@ -194,7 +193,7 @@ def _learned(work: _Work, strangers: Mapping[str, Tensor]) -> Course[Taught]:
     return replace(taught, files={**taught.files, **remembered})
 
 
-def _fine_tuned(work: _Work, archive: Archive, resume: State | None) -> Course[Taught]:
+def _fine_tuned(work: _Work, archive: Archive, total: int, resume: State | None) -> Course[Taught]:
     """From the head that a linear probe learns of all but the part that judges."""
     began = time.perf_counter()
     examples, school, plan = work.examples, work.school, work.plan
@@ -215,7 +214,7 @@ def _fine_tuned(work: _Work, archive: Archive, resume: State | None) -> Course[T
         seed=plan.seed,
         threads=school.threads,
         done=work.done,
-        total=work.total,
+        total=total,
         resume=resume,
     )
     learned = of_logits(
@@ -224,6 +223,7 @@ def _fine_tuned(work: _Work, archive: Archive, resume: State | None) -> Course[T
         divided,
         tuned.logits,
         tuned.weights,
+        judged=judging,
         seed=plan.seed,
         zero_shot=work.zero_shot(classes),
     )

@@ -151,12 +151,11 @@ def of_logits(
     logits: Tensor,
     weights: Weights,
     *,
+    judged: Tensor,
     seed: int,
     zero_shot: float | None,
-    judged: Tensor | None = None,
 ) -> Learned:
-    """What the logits of the `judged` pictures (else: of the first part) tell about a head, which gets calibrated."""
-    judged = divided.fold == 0 if judged is None else judged
+    """What the logits of the `judged` pictures, a mask `(n,)`, tell about a head, which gets calibrated."""
     labels = divided.labels
     temperature = best_temperature(logits, labels[judged])
     space, distances = FeatureSpace.of(examples.features, labels, divided.groups, classes=len(classes), seed=seed)
@@ -298,7 +297,7 @@ def oddities(examples: Examples, divided: Split) -> Iterator[Warned]:
     same = [(i, j) for i, j in divided.pairs if labels[i] == labels[j]]
     torn = [(i, j) for i, j in divided.pairs if labels[i] != labels[j]]
     if same:
-        names = tuple(dict.fromkeys(examples.names[i] for pair in same for i in pair))
+        names = _named(examples, same)
         yield Warned(
             "duplicates",
             f"{len(names)} pictures are (nearly) copies of others in their class; copies are judged together, "
@@ -306,7 +305,7 @@ def oddities(examples: Examples, divided: Split) -> Iterator[Warned]:
             names,
         )
     if torn:
-        names = tuple(dict.fromkeys(examples.names[i] for pair in torn for i in pair))
+        names = _named(examples, torn)
         yield Warned(
             "same-picture-in-two-classes",
             f"{len(names)} pictures are (nearly) the same in different classes: one of the labels is wrong, "
@@ -325,3 +324,7 @@ def oddities(examples: Examples, divided: Split) -> Iterator[Warned]:
             "few-pictures",
             f"{least!r} has only {counts[least]} pictures: see the interval of the accuracy, and add some.",
         )
+
+
+def _named(examples: Examples, pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(examples.names[index] for pair in pairs for index in pair))
