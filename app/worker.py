@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from app.settings import Settings
@@ -27,21 +28,20 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
 
     Jobs that are not done by then have saved their state, and go on where a worker is started next.
     """
-    import torch
-
     from app.jobs.database import first_free, migrate, open_engine
     from app.jobs.files import FileStore
     from app.jobs.tasks import Tasks
     from app.jobs.worker import Worker
     from app.main import repository_for
     from app.memory import keep_big_blocks
+    from app.vision.threads import use_threads
 
     keep_big_blocks()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     models = repository_for(settings)
     if models.device.type == "cpu" and hasattr(os, "nice"):
         os.nice(_NICE)
-    torch.set_num_threads(settings.worker_threads)
+    use_threads(settings.worker_threads)
     engine = open_engine(settings.jobs_database)
     migrate(engine, settings.jobs_database)
     with first_free(engine, platform.node() or "worker") as name:
@@ -54,6 +54,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             device=str(models.device),
             running=settings.jobs_running,
             keep=timedelta(days=settings.jobs_keep_days),
+            on_thread=partial(use_threads, settings.worker_threads),
         )
         for signal_ in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signal_, lambda *_: worker.stop())

@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-import torch
 from dbos import DBOS
 from dbos import error as errors
 from safetensors.torch import load, save
@@ -68,6 +67,7 @@ class Worker:
         self._name, self._at_once = name, running
         self._keep = keep
         self._tables = Tables(engine)
+        self._on_thread = on_thread
         self._engine = Engine(on_thread)
         self._ours: dict[str, Run[Outcome]] = {}
         self._alone: list[threading.Thread] = []
@@ -205,8 +205,7 @@ class Worker:
         """In a thread of its own: a course runs the network by itself."""
 
         def attend() -> None:
-            # The threads that look at pictures have one each, and torch gives every later thread as many as the last.
-            torch.set_num_threads(self._lessons.threads)
+            self._on_thread()
             run_alone(run, self._stop.is_set)
 
         thread = threading.Thread(target=attend, name="lesson", daemon=True)

@@ -25,6 +25,7 @@ from app.vision.dataset import Archive, Entry, Skipped
 from app.vision.image import Canvas, Fit, ImageLimits, InvalidImageError, Picture
 from app.vision.inference import Forward
 from app.vision.perceptual_hash import perceptual_hash
+from app.vision.threads import use_threads
 
 _THUMBNAIL: Final = 96
 
@@ -163,7 +164,8 @@ class Extractor:
         found: list[tuple[Entry, _Seen]] = []
         skipped: list[Skipped] = []
         looked = 0
-        pool = ThreadPoolExecutor(self.threads, "features", initializer=lambda: torch.set_num_threads(1))
+        threads = torch.get_num_threads()
+        pool = ThreadPoolExecutor(self.threads, "features", initializer=lambda: use_threads(1))
         try:
             chunks = _chunks(entries, self.forward.best_batch)
             waiting: deque[Future[list[_Seen | Skipped]]] = deque()
@@ -182,6 +184,7 @@ class Extractor:
                 yield Pause(Progress(done + looked, total))
         finally:
             pool.shutdown(cancel_futures=True)
+            use_threads(threads)  # and so will threads that start later
         return _gathered(found), skipped
 
     def _places(self, known: Examples | None) -> Mapping[str, int]:

@@ -142,9 +142,11 @@ def _reference_picture() -> bytes:
 
 
 def _reference(classifier: Classifier, picture: bytes) -> dict[str, object]:
+    """In float64: in float32 the sixth digit depends on how many threads the caller's thread may use."""
     canvas = Picture.read(picture, ImageLimits()).canvas(classifier.backbone.fit)
+    backbone, head = copy.deepcopy(classifier.backbone).double(), copy.deepcopy(classifier.head).double()
     with torch.inference_mode():
-        logits = classifier.logits(to_pixels(canvas[np.newaxis], torch.device("cpu")))
+        logits = head(backbone(to_pixels(canvas[np.newaxis], torch.device("cpu")).double()))
     scores = (round(score, 7) for score in logits.softmax(1)[0].tolist())
     return {
         "picture": "reference.png",

@@ -20,6 +20,7 @@ from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
 from app.vision.inference import Engine, Forward, quickest_forward
 from app.vision.labels import Label, Labels
 from app.vision.repository import ModelRepository
+from app.vision.threads import use_threads
 
 if TYPE_CHECKING:
     from app.vision.backbones import Backbone
@@ -120,7 +121,7 @@ class Predictor:
             threads=self._threads,
             max_batch=max_batch,
             max_queue=max_queue,
-            on_thread=lambda: torch.set_num_threads(1),  # the threads share the cores; more would fight for them
+            on_thread=lambda: use_threads(1),  # the threads share the cores; more would fight for them
         )
 
     async def classify(self, classifier: Classifier, data: bytes) -> Prediction:
@@ -154,7 +155,7 @@ class Predictor:
         if backbone in self._forwards:
             return
         began = time.perf_counter()
-        torch.set_num_threads(1)
+        use_threads(1)
         forward = quickest_forward(
             backbone,
             classifier.head,

@@ -107,8 +107,8 @@ def teach(
 ) -> Course[Taught]:
     """Learn the classes of an archive. Pictures that are among the `known` ones are not looked at again.
 
-    The same pictures, plan and machine give the same head of a linear probe, bit for bit; fine-tuned ones have
-    differed in their last digits. Fine-tuning goes on from where `resume` was kept. Raises `NotEnoughImagesError`.
+    The same pictures, plan and machine give the same head, bit for bit; so does fine-tuning that was interrupted and
+    goes on from where `resume` was kept. Raises `NotEnoughImagesError`.
     """
     began = time.perf_counter()
     archive.check()

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
 from app.jobs.files import FileStore
 from app.jobs.job import Event, Job, Order, Status
@@ -60,10 +58,8 @@ def test_a_worker_that_is_killed_while_it_teaches_is_followed_by_another_that_ma
         found = wait_until(queue, job, ended)
         assert found.status is Status.SUCCEEDED, found.outcome
     one, other = (job_settings.trained_dir / name / "v1" for name in ("interrupted", "whole"))
-    # Not the same bits: a worker's first lesson and later ones differ in the features' statistics; why is not known.
-    for file in ("head.safetensors", "backbone.safetensors"):
-        torch.testing.assert_close(load_file(one / file), load_file(other / file), rtol=0, atol=2e-2)
-    assert (one / "labels.json").read_bytes() == (other / "labels.json").read_bytes()
+    for file in ("head.safetensors", "backbone.safetensors", "labels.json"):
+        assert (one / file).read_bytes() == (other / file).read_bytes()
     assert [path.name for path in job_settings.trained_dir.glob(".*")] == [], "no draft is left"
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -48,6 +49,12 @@ def unpacked(content: bytes, folder: Path) -> Path:
         file.extractall(folder)
     (top,) = folder.iterdir()
     return top
+
+
+def members(content: bytes) -> dict[str, str]:
+    """A digest of each file, so that a difference is told in a line."""
+    with ZipFile(BytesIO(content)) as file:
+        return {name: sha256(file.read(name)).hexdigest() for name in file.namelist()}
 
 
 def run_alone(folder: Path, *arguments: str, without: str) -> str:
@@ -210,7 +217,17 @@ def test_an_export_is_the_same_bytes_again_and_disturbs_nobody(odd: Classifier, 
         again = elsewhere.submit(archive, odd)
         while not again.done():
             assert (odd.logits(pixels) - before).abs().max() <= 1e-4
+    assert members(again.result()) == members(odd_archive)
     assert again.result() == odd_archive
+
+
+def test_an_export_does_not_depend_on_the_number_of_threads(odd: Classifier, odd_archive: bytes) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3 - min(before, 2))
+    try:
+        assert members(archive(odd)) == members(odd_archive)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def test_a_damaged_cache_is_made_anew(loaded: tuple[Backbone, nn.Linear], cache_
     os.truncate(damaged, whole // 2)
     features = OpenVinoForward(backbone, cache_dir, threads=1)(canvases(1))
     torch.testing.assert_close(features, TorchForward(backbone, CPU)(canvases(1)), atol=1e-3, rtol=1e-3)
-    assert damaged.stat().st_size == whole
+    assert damaged.stat().st_size > 0.9 * whole  # made again, its nodes have other numbers in their names
 
 
 class Wrong:
