@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Before PyTorch is loaded: threads that spin while they wait take the processors from the workers beside the tests.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from fastapi.testclient import TestClient
 
 from app.client import Client, NoServerError

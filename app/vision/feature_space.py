@@ -1,9 +1,11 @@
 """Where the pictures that a head was learned on lie in the space of its backbone's features."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,7 +15,8 @@ MAX_REFERENCES: Final = 512
 """With 250 the strangers of cats-vs-dogs are told as well as with 1000."""
 FALSE_ALARMS: Final = 0.05
 """The share of pictures of the classes themselves that may be taken for unknown."""
-_NOBODY: Final = -2.0
+PARTS: Final = 20
+"""Pictures of the classes are measured against spaces made without a twentieth, or without one where there are few."""
 _FLOOR: Final = 0.05
 """Added to every deviation, so that a feature that is nearly always zero does not decide alone."""
 
@@ -35,29 +38,36 @@ class FeatureSpace:
     spread: float
 
     @classmethod
-    def of(cls, features: Tensor, labels: Tensor, groups: Tensor, *, classes: int, seed: int) -> tuple[Self, Tensor]:
-        """Of the training pictures' features `(n, features)`, and the distance of each picture from the others `(n,)`.
+    def of(
+        cls, features: Tensor, labels: Tensor, groups: Tensor, *, seed: int, judged: Tensor | None = None
+    ) -> tuple[Self, Tensor]:
+        """Of the training pictures' features `(n, features)`, and how far pictures are from the others.
 
-        Pictures of one group are copies of each other.
+        Each is measured in a space that was made without it and without its copies, which are of one group: to the
+        pictures that it was made of, a space of few looks roomier than to any other. With a mask `judged` `(n,)`, only
+        those are measured, against the rest.
         """
+        parts = _parts(groups, torch.Generator().manual_seed(seed)) if judged is None else [judged]
+        known = torch.cat(
+            [cls._made_of(features[~part], labels[~part], seed).distance(features[part]) for part in parts]
+        )
+        space = cls._made_of(features, labels, seed)
+        return replace(space, threshold=_threshold(known), spread=_spread(known)), known
+
+    @classmethod
+    def _made_of(cls, features: Tensor, labels: Tensor, seed: int) -> Self:
         mean, std = statistics_of(features)
         rows = (features - mean) / std
-        directions = functional.normalize(rows, dim=1)
-        means = torch.stack([rows[labels == index].mean(0) for index in range(classes)])
-        chosen = _some_of_each(labels, classes, torch.Generator().manual_seed(seed))
-        references = directions[chosen].half()
-        cosines = directions @ references.float().T
-        cosines[groups[:, None] == groups[chosen][None]] = _NOBODY  # not a neighbour of himself
-        known = 1 - _nearest(cosines)
-        space = cls(
+        means = torch.stack([rows[labels == index].mean(0) for index in set(labels.tolist())])
+        chosen = _some_of_each(labels, torch.Generator().manual_seed(seed))
+        return cls(
             mean=mean,
             std=std,
             prototypes=functional.normalize(means, dim=1),
-            references=references,
-            threshold=float(known.quantile(1 - FALSE_ALARMS)),
-            spread=max(float(known.std()), 0.01),
+            references=functional.normalize(rows[chosen], dim=1).half(),
+            threshold=math.inf,
+            spread=1.0,
         )
-        return space, known
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], *, threshold: float, spread: float) -> Self:
@@ -76,9 +86,14 @@ class FeatureSpace:
         return (features - self.mean) / self.std
 
     def distance(self, features: Tensor) -> Tensor:
-        """`(n,)`: one minus the mean cosine to the nearest references (Sun 2022), 0..2."""
+        """`(n,)`: one minus the mean cosine to the nearest references (Sun 2022), 0..2.
+
+        The nearest are ten, or a quarter of the references where there are few.
+        """
         directions = functional.normalize(self.standardised(features), dim=1)
-        return 1 - _nearest(directions @ self.references.to(directions).T)
+        cosines = directions @ self.references.to(directions).T
+        neighbours = min(NEIGHBOURS, max(1, round(len(self.references) / 4)))
+        return 1 - cosines.topk(neighbours, dim=1).values.mean(1)
 
     def unknown(self, features: Tensor) -> Tensor:
         """`(n,)` in 0..1: how surely these features belong to none of the classes; 0.5 at the threshold."""
@@ -91,18 +106,31 @@ def statistics_of(features: Tensor) -> tuple[Tensor, Tensor]:
     return features.mean(0), deviation + _FLOOR
 
 
-def _nearest(cosines: Tensor) -> Tensor:
-    """The mean of the largest of each row, without those that are `_NOBODY`."""
-    largest = cosines.topk(min(NEIGHBOURS, cosines.shape[1]), dim=1).values
-    there = largest > _NOBODY
-    return (largest * there).sum(1) / there.sum(1).clamp(min=1)
+def _parts(groups: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Masks that cover all pictures, each some whole groups; pictures that are all of one group are taken apart."""
+    names, places = np.unique(groups.numpy(), return_inverse=True)
+    number = len(names)
+    if number == 1:
+        places, number = np.arange(len(groups)), len(groups)
+    part = (torch.randperm(number, generator=generator) % PARTS)[places]
+    return [part == index for index in range(min(number, PARTS))]
 
 
-def _some_of_each(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+def _threshold(known: Tensor) -> float:
+    """What a further picture of the classes exceeds with a chance of `FALSE_ALARMS` at most (Vovk 2005)."""
+    place = math.ceil((len(known) + 1) * (1 - FALSE_ALARMS))
+    return float(known.sort().values[min(place, len(known)) - 1])
+
+
+def _spread(known: Tensor) -> float:
+    return max(float(known.std()), 0.01) if len(known) > 1 else 1.0
+
+
+def _some_of_each(labels: Tensor, generator: torch.Generator) -> Tensor:
     """At most `MAX_REFERENCES` indices, in turns from every class."""
     shuffled = torch.randperm(len(labels), generator=generator)
     turn = torch.empty(len(labels), dtype=torch.long)
-    for index in range(classes):
+    for index in set(labels.tolist()):
         mine = shuffled[labels[shuffled] == index]
         turn[mine] = torch.arange(len(mine))
     return turn.argsort(stable=True)[:MAX_REFERENCES].sort().values

@@ -47,7 +47,10 @@ class Tuned:
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """The readable entries of an archive, with the number of each one's class, and which of them only judge."""
+    """The readable entries of an archive, with the number of each one's class, and which of them only judge.
+
+    Entries beyond the `labels` are of no class, and only looked at in the end.
+    """
 
     archive: Archive
     entries: Sequence[Entry]

@@ -23,8 +23,8 @@ from app.vision.evaluation import auroc
 from app.vision.examples import Examples, Extractor
 from app.vision.feature_space import FeatureSpace
 from app.vision.fine_tuning import Pictures, State, fine_tune, steps_of
-from app.vision.image import ImageLimits
-from app.vision.inference import Forward
+from app.vision.image import Fit, ImageLimits
+from app.vision.inference import Forward, TorchForward
 from app.vision.labels import Labels, UnknownLabelError
 from app.vision.model_folder import EXAMPLES, HEAD, LABELS, OWN_WEIGHTS, head_tensors
 from app.vision.training import (
@@ -120,14 +120,13 @@ def teach(
     examples, broken = yield from extractor.extract(archive, archive.entries, known, total)
     strangers, lost = yield from extractor.extract(archive, archive.strangers, None, total, done=len(archive.entries))
     classes_of(examples, archive.labels)
-    groups = _groups(archive, strangers)
     names = _names(archive, school.imagenet)
     looked = time.perf_counter() - began
     skipped = (*archive.skipped, *broken, *lost)
     work = _Work(examples, plan, school, names, skipped, looked, pictures)
     if plan.mode == "fine_tune":
-        return (yield from _fine_tuned(work, archive, total, resume))
-    return (yield from _learned(work, groups))
+        return (yield from _fine_tuned(work, archive, strangers, total, resume))
+    return (yield from _learned(work, _groups(archive, strangers)))
 
 
 def correct(
@@ -187,13 +186,15 @@ def _learned(work: _Work, strangers: Mapping[str, Tensor]) -> Course[Taught]:
     divided = split(examples, classes, parts=plan.parts, seed=plan.seed)
     zero_shot = work.zero_shot(classes)
     learned = yield from learn(examples, classes, divided, seed=plan.seed, done=work.done, zero_shot=zero_shot)
-    unknown = _of_strangers(learned.space, learned.distances, {**strangers, "noise": _noise(school)})
+    unknown = _of_strangers(
+        learned.space, learned.distances, {**strangers, "noise": _noise(school.forward, school.backbone.fit)}
+    )
     taught = work.taught(classes, divided, learned, unknown, began)
     remembered = {EXAMPLES: examples.to_bytes(school.backbone.weights.name)}
     return replace(taught, files={**taught.files, **remembered})
 
 
-def _fine_tuned(work: _Work, archive: Archive, total: int, resume: State | None) -> Course[Taught]:
+def _fine_tuned(work: _Work, archive: Archive, strangers: Examples, total: int, resume: State | None) -> Course[Taught]:
     """From the head that a linear probe learns of all but the part that judges."""
     began = time.perf_counter()
     examples, school, plan = work.examples, work.school, work.plan
@@ -202,11 +203,13 @@ def _fine_tuned(work: _Work, archive: Archive, total: int, resume: State | None)
     judging = divided.fold == 0
     probe = Probe(examples, len(classes), divided)
     start = probe.on_raw_features((yield from probe.fit(~judging, STRENGTHS[-2])))
-    entries = {entry.name: entry for entry in archive.entries}
-    pictures = Pictures(archive, [entries[name] for name in examples.names], divided.labels, judging, school.limits)
+    entries = {entry.name: entry for entry in (*archive.entries, *archive.strangers)}
+    looked_at = [entries[name] for name in (*examples.names, *strangers.names)]
+    pictures = Pictures(archive, looked_at, divided.labels, judging, school.limits)
     backbone, _ = load_backbone(school.backbone.card.name, school.weights_dir, fold=False)
+    device = school.backbone.mean.device
     tuned = yield from fine_tune(
-        backbone.to(school.backbone.mean.device),
+        backbone.to(device),
         start,
         pictures,
         epochs=plan.epochs,
@@ -218,7 +221,7 @@ def _fine_tuned(work: _Work, archive: Archive, total: int, resume: State | None)
         resume=resume,
     )
     learned = of_logits(
-        replace(examples, features=tuned.features, mirrored=tuned.features[:0]),
+        replace(examples, features=tuned.features[: len(examples)], mirrored=tuned.features[:0]),
         classes,
         divided,
         tuned.logits,
@@ -226,9 +229,13 @@ def _fine_tuned(work: _Work, archive: Archive, total: int, resume: State | None)
         judged=judging,
         seed=plan.seed,
         zero_shot=work.zero_shot(classes),
+        tuned=True,
     )
     learned = replace(learned, metrics={**learned.metrics, "best_epoch": tuned.epoch})
-    taught = work.taught(classes, divided, learned, _of_strangers(learned.space, learned.distances, {}), began)
+    groups = _groups(archive, replace(strangers, features=tuned.features[len(examples) :]))
+    groups["noise"] = _noise(TorchForward(backbone, device), backbone.fit)
+    unknown = _of_strangers(learned.space, learned.distances, groups)
+    taught = work.taught(classes, divided, learned, unknown, began)
     return replace(taught, files={**taught.files, OWN_WEIGHTS: save(tuned.network)})
 
 
@@ -274,11 +281,10 @@ def _of_strangers(space: FeatureSpace, distances: Tensor, strangers: Mapping[str
     return {"threshold": round(space.threshold, 4), "false_alarms": false_alarms, "strangers": found}
 
 
-def _noise(school: School) -> Tensor:
-    size = school.backbone.fit.crop
-    canvases = np.random.default_rng(0).integers(0, 256, (_NOISE, size, size, 3), dtype=np.uint8)
-    step = school.forward.best_batch
-    return torch.cat([school.forward(canvases[start : start + step]).cpu() for start in range(0, _NOISE, step)])
+def _noise(forward: Forward, fit: Fit) -> Tensor:
+    canvases = np.random.default_rng(0).integers(0, 256, (_NOISE, fit.crop, fit.crop, 3), dtype=np.uint8)
+    step = forward.best_batch
+    return torch.cat([forward(canvases[start : start + step]).cpu() for start in range(0, _NOISE, step)])
 
 
 def _groups(archive: Archive, strangers: Examples) -> dict[str, Tensor]:

@@ -154,11 +154,17 @@ def of_logits(
     judged: Tensor,
     seed: int,
     zero_shot: float | None,
+    tuned: bool = False,
 ) -> Learned:
-    """What the logits of the `judged` pictures, a mask `(n,)`, tell about a head, which gets calibrated."""
+    """What the logits of the `judged` pictures, a mask `(n,)`, tell about a head, which gets calibrated.
+
+    Where the backbone was `tuned` by the others, only those tell how far from each other pictures are.
+    """
     labels = divided.labels
     temperature = best_temperature(logits, labels[judged])
-    space, distances = FeatureSpace.of(examples.features, labels, divided.groups, classes=len(classes), seed=seed)
+    space, distances = FeatureSpace.of(
+        examples.features, labels, divided.groups, seed=seed, judged=judged if tuned else None
+    )
     metrics = measured(logits, labels[judged], classes, temperature, zero_shot)
     return Learned(
         Weights(weights.weight / temperature, weights.bias / temperature),

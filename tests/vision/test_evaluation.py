@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional
 
 from app.vision.evaluation import accuracy_interval, auroc, best_temperature, calibration_error, confusion
 
@@ -36,6 +37,14 @@ def test_the_temperature_undoes_a_scaling(scale: float) -> None:
     temperature = best_temperature(scale * logits, labels)
     assert temperature == pytest.approx(scale, rel=0.1)
     assert calibration_error(scale * logits / temperature, labels) < 0.03
+
+
+@pytest.mark.parametrize(("number", "surest"), [(12, 0.96), (1000, 0.9995)])
+def test_the_fewer_right_answers_the_less_certain(number: int, surest: float) -> None:
+    labels = torch.arange(number) % 2
+    logits = 5.0 * functional.one_hot(labels, 2)
+    scores = (logits / best_temperature(logits, labels)).softmax(1).max(1).values
+    assert scores.max() == pytest.approx(surest, abs=0.01)
 
 
 def test_honest_scores_have_no_calibration_error_and_boasts_do() -> None:

@@ -35,7 +35,7 @@ RECORD: dict[str, Any] = {
 
 def tensors(seed: int = 0) -> dict[str, torch.Tensor]:
     torch.manual_seed(seed)
-    space, _ = FeatureSpace.of(torch.rand(8, 1280), torch.arange(8) % 2, torch.arange(8), classes=2, seed=0)
+    space, _ = FeatureSpace.of(torch.rand(8, 1280), torch.arange(8) % 2, torch.arange(8), seed=0)
     return head_tensors(torch.rand(2, 1280), torch.rand(2), space)
 
 
