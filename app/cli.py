@@ -43,6 +43,9 @@ _PAGE: Final = 1000
 
 
 def main() -> None:
+    # Before torch is loaded: its threads spin while they wait for each other, and beside a busy process on the same
+    # cores that made an attack of a second take minutes. Asleep they take half the CPU time even alone.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a display that lacks a letter shows all the others
     app()
@@ -84,9 +87,6 @@ def worker(
     child: Annotated[bool, typer.Option("--child", hidden=True, help="End with standard input.")] = False,
 ) -> None:
     """Do the slow work of services that run with INKBLOT_WORKER=external, until Ctrl-C or SIGTERM."""
-    # Before torch is loaded: its threads spin while they wait for each other, and beside a busy process on the same
-    # cores that made an attack of a second take minutes. Asleep they take half the CPU time even alone.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from app.settings import Settings, SettingsError
     from app.vision.predictor import DeviceUnavailableError
     from app.worker import work
