@@ -20,6 +20,7 @@ from app.api.dependencies import JobDesk
 from app.api.envelope import Envelope
 from app.api.uploads import uploads
 from app.child import Child
+from app.leftovers import sweep
 from app.memory import keep_big_blocks
 from app.settings import Settings
 from app.vision.model_folder import BrokenModelError
@@ -58,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         predictor = predictor_for(settings, repository_for(settings))
         loading = asyncio.create_task(_load(predictor))
         jobs = asyncio.create_task(_open_jobs(settings))
+        await asyncio.to_thread(sweep, settings)
         child = Child(settings, after=asyncio.shield(loading)) if settings.worker == "child" else None
         yield {
             "settings": settings,

@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from app.leftovers import sweep
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     if models.device.type == "cpu" and hasattr(os, "nice"):
         os.nice(_NICE)
     use_threads(settings.worker_threads)
+    sweep(settings)
     engine = open_engine(settings.jobs_database)
     migrate(engine, settings.jobs_database)
     with first_free(engine, platform.node() or "worker") as name:

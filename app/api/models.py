@@ -1,6 +1,7 @@
 """GET /v1/models and what hangs on a model; GET /v1/backbones."""
 
 import asyncio
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -20,7 +21,10 @@ from app.api.schemas import (
     ModelOut,
 )
 from app.vision.backbones import BACKBONES
+from app.vision.classifier import ModelCard
 from app.vision.layers import list_layers
+
+_TABLES = {"confusion", "per_class"}
 
 router = APIRouter(tags=["models"], dependencies=[Depends(accepts_json)], responses=responses("not-acceptable"))
 
@@ -32,13 +36,21 @@ async def list_models(
     predictor: Predictor,
     choice: Annotated[LanguageChoice, Query()],
 ) -> ModelList:
-    """All models that can be asked."""
+    """All models that can be asked; their tables, a row a class, are left to each one's own card."""
     response.headers["Vary"] = "Accept, Accept-Language"
     cards = await asyncio.to_thread(predictor.repository.cards)
     language = choice.lang or preferred_language(request)
     return ModelList(
-        data=[ModelOut.of(card, language, is_default=card.name == predictor.default_model) for card in cards]
+        data=[
+            ModelOut.of(_without_tables(card), language, is_default=card.name == predictor.default_model)
+            for card in cards
+        ]
     )
+
+
+def _without_tables(card: ModelCard) -> ModelCard:
+    """A thousand classes have a million numbers in their confusion."""
+    return replace(card, metrics={name: found for name, found in card.metrics.items() if name not in _TABLES})
 
 
 @router.get("/models/{name}", responses=responses("unknown-model"))

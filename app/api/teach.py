@@ -142,9 +142,10 @@ async def correct_model(
 def _names_of_examples(models: ModelRepository, name: str) -> tuple[str, ...]:
     models.card(name)
     path = models.file(name, EXAMPLES)
-    if path is None or not path.is_file():
+    names = Examples.names_in(path) if path else None
+    if names is None:
         raise NoExamplesError(name)
-    return Examples.names_in(path)
+    return names
 
 
 @router.delete("/models/{name}", status_code=204, responses=responses("unknown-model", "forbidden"))

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -27,7 +28,10 @@ from app.vision.inference import Forward
 from app.vision.perceptual_hash import perceptual_hash
 from app.vision.threads import use_threads
 
+log = logging.getLogger(__name__)
+
 _THUMBNAIL: Final = 96
+_DAMAGED: Final = (SafetensorError, KeyError, TypeError, ValueError)
 
 
 class NoExamplesError(ValueError):
@@ -97,16 +101,30 @@ class Examples:
         return save(tensors, {"backbone": backbone, "texts": json.dumps(texts, ensure_ascii=False)})
 
     @staticmethod
-    def names_in(path: Path) -> tuple[str, ...]:
-        """The names alone, without reading the rest."""
-        with safe_open(path, "pt") as file:
-            return tuple(json.loads((file.metadata() or {})["texts"])["names"])
+    def names_in(path: Path) -> tuple[str, ...] | None:
+        """The names alone, without reading the rest; None if there is no such file, or if it is damaged."""
+        try:
+            with safe_open(path, "pt") as file:
+                return tuple(json.loads((file.metadata() or {})["texts"])["names"])
+        except FileNotFoundError:
+            return None
+        except _DAMAGED as error:
+            log.warning("%s does not hold examples: %s", path, error)
+            return None
 
     @classmethod
     def read(cls, path: Path, backbone: str) -> Self | None:
-        """None if there is no such file, or if it holds the features of another backbone."""
+        """None if there is no such file, if it is damaged, or if it holds the features of another backbone."""
         if not path.is_file():
             return None
+        try:
+            return cls._read(path, backbone)
+        except _DAMAGED as error:
+            log.warning("%s does not hold examples: %s", path, error)
+            return None
+
+    @classmethod
+    def _read(cls, path: Path, backbone: str) -> Self | None:
         with safe_open(path, "pt") as file:
             told = file.metadata() or {}
             if told.get("backbone") != backbone:

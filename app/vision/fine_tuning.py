@@ -167,19 +167,19 @@ def fine_tune(
                 part = slice(start, start + _PART)
                 share = len(indices[part]) / len(indices)
                 loss += share * tuning.look(indices[part], canvases[part], share)
-                yield Pause(Progress(seen + start, total, loss=loss))
+                # Gradients are gathered, and nothing has moved since the last step.
+                yield Pause(Progress(seen + start, total, loss=loss), state=partial(_keep, tuning, best, number))
             tuning.step(_RATE * _warmed(number / max(1, epochs * batches)))
             seen += len(indices)
             if batch == batches - 1:
                 found = yield from _judge(tuning, pictures, judging, pool, epoch + 1, seen, total)
                 best = min(best, found, key=lambda one: one.loss)
-            kept, went = best, number + 1
             yield Pause(
                 Progress(seen, total, loss=loss),
                 metric={"epoch": epoch + 1, "split": "training", "loss": round(loss, 5)}
                 if batch == batches - 1
                 else None,
-                state=lambda: _keep(tuning, kept, went),  # noqa: B023 -- read before the next step
+                state=partial(_keep, tuning, best, number + 1),
             )
         tuning.go_back(best)
         features = yield from _features(tuning, pictures, range(len(pictures.entries)), pool)

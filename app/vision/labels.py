@@ -19,6 +19,8 @@ class Label:
     index: int
     label: str
     display: Mapping[str, str] = field(default_factory=dict)
+    imagenet: tuple[str | int, ...] = ()
+    """The classes of ImageNet that it is made of, if somebody wrote them down."""
 
     def display_in(self, language: str) -> str:
         return self.display.get(language) or self.display.get("en") or self.label
@@ -43,7 +45,11 @@ class Labels:
             key, display = record.get("label"), record.get("display", {})
             if not isinstance(key, str) or not isinstance(display, Mapping):
                 raise ValueError(f"Label {index} is not a {{label, display}} pair.")
-            labels.append(Label(index, key, {str(language): str(text) for language, text in display.items()}))
+            imagenet = record.get("imagenet", ())
+            if not isinstance(imagenet, Sequence):
+                raise ValueError(f"`imagenet` of label {index} is no list.")
+            texts = {str(language): str(text) for language, text in display.items()}
+            labels.append(Label(index, key, texts, tuple(imagenet)))
         if len({label.label for label in labels}) < len(labels):
             raise ValueError("Two classes have the same label.")
         return cls(labels)

@@ -138,7 +138,9 @@ def correct(
     `NotEnoughImagesError`.
     """
     displays = {label.label: label.display for label in labels if label.display}
-    names = _Names(displays, {one.label: _namesake(one.label, school.imagenet) for one in labels})
+    told = {label.label: label.imagenet for label in labels if label.imagenet}
+    members = {one.label: _members(one.label, told, school.imagenet) for one in labels}
+    names = _Names(displays, members, told)
     corrected = examples.corrected(corrections)
     return (yield from _learned(_Work(corrected, plan, school, names, (), 0.0, 0), {}))
 
@@ -302,9 +304,14 @@ def _names(archive: Archive, imagenet: Labels) -> _Names:
     for name in archive.labels:
         own = _namesake(name, imagenet)
         displays[name] = archive.displays.get(name) or (imagenet[own[0]].display if own else {})
-        told = (_member(str(one), imagenet) for one in archive.zero_shot.get(name, ()))
-        members[name] = [index for found in told for index in found] or own
+        members[name] = _members(name, archive.zero_shot, imagenet)
     return _Names({name: display for name, display in displays.items() if display}, members, archive.zero_shot)
+
+
+def _members(name: str, told: Mapping[str, Sequence[str | int]], imagenet: Labels) -> Sequence[int]:
+    """Of ImageNet's classes: those that somebody wrote down, or else the namesake."""
+    found = [index for one in told.get(name, ()) for index in _member(str(one), imagenet)]
+    return found or _namesake(name, imagenet)
 
 
 def _namesake(name: str, imagenet: Labels) -> Sequence[int]:

@@ -161,6 +161,10 @@ def test_its_card_tells_how_it_was_taught(school: TestClient) -> None:
     assert "job" not in card["training"]
     assert card["metrics"]["unknown"]["threshold"] > 0
     assert card["links"]["export"] == "/v1/models/shapes/export"
+    (listed,) = [one for one in school.get("/v1/models").json()["data"] if one["name"] == "shapes"]
+    tables = {"confusion", "per_class"}
+    assert listed["metrics"] == {name: found for name, found in card["metrics"].items() if name not in tables}
+    assert tables <= card["metrics"].keys()
     shipped = school.get("/v1/models/imagenet").json()
     assert (shipped["training"], shipped["is_trained"]) == (None, False)
 

@@ -124,6 +124,16 @@ def test_a_file_gives_back_what_was_put_in_for_its_own_backbone_alone(tmp_path: 
     assert Examples.read(path, "lite1.pth") is None
 
 
+@pytest.mark.parametrize("content", [b"", b"no safetensors at all", b"\xff" * 64, None])
+def test_a_damaged_file_counts_as_none(examples: Examples, tmp_path: Path, content: bytes | None) -> None:
+    whole = examples.to_bytes("lite0.pth")
+    path = tmp_path / "examples.safetensors"
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    assert Examples.read(path, "lite0.pth") is None
+    assert Examples.names_in(path) is None
+    assert Examples.names_in(tmp_path / "elsewhere") is None
+
+
 def test_corrections_change_labels_and_leave_pictures_out(examples: Examples) -> None:
     corrected = examples.corrected({"red/0.png": "blue", "blue/1.png": None})
     assert len(corrected) == len(examples) - 1

@@ -62,7 +62,9 @@ def test_goes_on_from_a_state_to_the_same_end(
     pictures: Pictures, whole: tuple[Tuned, list[dict[str, Tensor]], list[float]]
 ) -> None:
     tuned, states, _ = whole
-    resumed = finish(tuning(pictures, resume=states[0]))
+    inside = states[1]
+    assert int(inside["done"]) == 0, "in the first minibatch, of eight pictures in two parts"
+    resumed = finish(tuning(pictures, resume=inside))
     assert resumed.epoch == tuned.epoch
     for name, values in tuned.network.items():
         assert torch.allclose(resumed.network[name].float(), values.float(), atol=1e-5)
