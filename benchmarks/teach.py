@@ -144,7 +144,7 @@ def accuracy(data: Path) -> None:
     with serving() as (client, _port):
         shares = []
         for name, reference in REFERENCES.items():
-            taught = teach(client, name, zipped(data / name / "train"))
+            taught = teach(client, f"{name}-taught", zipped(data / name / "train"))
             shares.append(judged(client, taught, test_folder(data / name), f"reference {reference:.1%}"))
         print(f"mean {statistics.mean(shares):.1%}, reference {statistics.mean(REFERENCES.values()):.1%}")
         twenty = teach(client, "twenty", zipped(data / "cats-dogs/train", each=10))
