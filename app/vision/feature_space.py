@@ -58,7 +58,7 @@ class FeatureSpace:
     def _made_of(cls, features: Tensor, labels: Tensor, seed: int) -> Self:
         mean, std = statistics_of(features)
         rows = (features - mean) / std
-        means = torch.stack([rows[labels == index].mean(0) for index in set(labels.tolist())])
+        means = torch.stack([rows[labels == index].mean(0) for index in sorted(set(labels.tolist()))])
         chosen = _some_of_each(labels, torch.Generator().manual_seed(seed))
         return cls(
             mean=mean,
@@ -130,7 +130,7 @@ def _some_of_each(labels: Tensor, generator: torch.Generator) -> Tensor:
     """At most `MAX_REFERENCES` indices, in turns from every class."""
     shuffled = torch.randperm(len(labels), generator=generator)
     turn = torch.empty(len(labels), dtype=torch.long)
-    for index in set(labels.tolist()):
+    for index in sorted(set(labels.tolist())):
         mine = shuffled[labels[shuffled] == index]
         turn[mine] = torch.arange(len(mine))
     return turn.argsort(stable=True)[:MAX_REFERENCES].sort().values

@@ -45,8 +45,8 @@ class Labels:
             key, display = record.get("label"), record.get("display", {})
             if not isinstance(key, str) or not isinstance(display, Mapping):
                 raise ValueError(f"Label {index} is not a {{label, display}} pair.")
-            imagenet = record.get("imagenet", ())
-            if not isinstance(imagenet, Sequence):
+            imagenet = record.get("imagenet", [])
+            if not isinstance(imagenet, list):
                 raise ValueError(f"`imagenet` of label {index} is no list.")
             texts = {str(language): str(text) for language, text in display.items()}
             labels.append(Label(index, key, texts, tuple(imagenet)))
