@@ -11,9 +11,11 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
@@ -21,6 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from app.vision.layers import capture
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -49,6 +53,12 @@ class Forward(Protocol):
         ...
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor: ...
+    def stages(self, canvas: NDArray[np.uint8]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Features `(1, features)` of one canvas, and what the modules give out with which the backbone's stages end.
+
+        In float32, `(1, C, H, W)` by the module's name; equal to PyTorch's to about 1e-4.
+        """
+        ...
 
 
 def to_pixels(canvases: NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -76,6 +86,11 @@ class TorchForward:
             features: Tensor = self.backbone(to_pixels(canvases, self.device))
             return features.float()
 
+    def stages(self, canvas: NDArray[np.uint8]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        with torch.inference_mode(), capture(self.backbone.network, self.backbone.card.stages) as activations:
+            features = self.backbone(to_pixels(canvas[None], self.device))
+        return features, activations
+
 
 class OpenVinoForward:
     """The backbone compiled by OpenVINO in float32 for the CPU, for one canvas at a time.
@@ -99,12 +114,17 @@ class OpenVinoForward:
             "INFERENCE_NUM_THREADS": threads,
         }
         try:
-            self._compiled = core.compile_model(core.read_model(converted), "CPU", options)
+            model = core.read_model(converted)
+            self._compiled = core.compile_model(_features_alone(model), "CPU", options)
         except RuntimeError:  # a file that a full disk or a crash cut short: once more from the start
             shutil.rmtree(converted.parent, ignore_errors=True)
-            converted = _converted(backbone, cache_dir)
-            self._compiled = core.compile_model(core.read_model(converted), "CPU", options)
+            model = core.read_model(_converted(backbone, cache_dir))
+            self._compiled = core.compile_model(_features_alone(model), "CPU", options)
         self._requests = threading.local()
+        self._stages = backbone.card.stages
+        self._compile_whole = partial(core.compile_model, model, "CPU", options)
+        self._compiling = threading.Lock()
+        self._whole: Any = None
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
         if not hasattr(self._requests, "mine"):
@@ -115,6 +135,36 @@ class OpenVinoForward:
             request.infer({0: canvases[number : number + 1]}, share_inputs=True)
             features.append(request.get_output_tensor(0).data.copy())
         return torch.from_numpy(np.concatenate(features))
+
+    def stages(self, canvas: NDArray[np.uint8]) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Compiled at the first call, since the weights are then in memory once more."""
+        if not hasattr(self._requests, "whole"):
+            with self._compiling:
+                self._whole = self._whole or self._compile_whole()
+            self._requests.whole = self._whole.create_infer_request()
+        request = self._requests.whole
+        request.infer({0: canvas[None]}, share_inputs=True)
+        outputs = (torch.from_numpy(request.get_output_tensor(number).data.copy()) for number in count())
+        return next(outputs), dict(zip(self._stages, outputs, strict=False))
+
+
+class _WithStages(nn.Module):
+    """A backbone that gives out its features and what its stages end with."""
+
+    def __init__(self, backbone: "Backbone") -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        names = self.backbone.card.stages
+        with capture(self.backbone.network, names) as activations:
+            features: Tensor = self.backbone(pixels)
+        return features, *(activations[name] for name in names)
+
+
+def _features_alone(model: Any) -> Any:  # noqa: ANN401 -- a type of OpenVINO
+    """Without the stages, which would have to be written out: classification costs what it did."""
+    return _openvino().Model([model.get_results()[0]], model.get_parameters())
 
 
 def quickest_forward(
@@ -213,7 +263,7 @@ def _convert(backbone: "Backbone", path: Path) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # sizes are constants here, and are meant to be
-        model = openvino.convert_model(backbone, example_input=torch.rand(1, 3, size, size))
+        model = openvino.convert_model(_WithStages(backbone), example_input=torch.rand(1, 3, size, size))
     model.reshape([1, 3, size, size])
     steps = openvino.preprocess.PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
@@ -231,7 +281,7 @@ def _openvino() -> Any:  # noqa: ANN401 -- a module without types
 
 
 def _fingerprint(backbone: "Backbone") -> str:
-    digest = sha256(f"one canvas {_openvino().__version__} {torch.__version__} {backbone.fit}".encode())
+    digest = sha256(f"one canvas with stages {_openvino().__version__} {torch.__version__} {backbone.fit}".encode())
     for name, values in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(values.contiguous().numpy().tobytes())

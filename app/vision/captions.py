@@ -1,0 +1,70 @@
+"""The words in pictures and of places, in both languages."""
+
+from typing import Final
+
+_CAPTIONS: Final = {
+    "en": {
+        "sheet": "How {model} sees this picture",
+        "class": "for “{label}”, {score}",
+        "top": "channels in the order of their contribution to the class",
+        "strongest": "channels in the order of their mean magnitude",
+        "index": "channels by their index",
+        "layer": "{name}  ·  {channels} channels of {width} × {height}",
+        "stage": "stage {stage}",
+        "channel_scale": "each tile from its lowest to its highest value",
+        "overlay": "channel {channel} of {layer}, {model}",
+        "grad_cam": "Grad-CAM",
+        "integrated_gradients": "Integrated gradients",
+        "occlusion": "Occlusion",
+        "explanation": "{method}: where {model} finds “{label}” ({score})",
+        "scale": "evidence",
+        "none": "none",
+        "most": "most",
+        "unseen": "hatched: not seen by the network",
+    },
+    "tr": {
+        "sheet": "{model} bu resmi nasıl görüyor",
+        "class": "“{label}” için, {score}",
+        "top": "kanallar, sınıfa katkılarına göre sıralı",
+        "strongest": "kanallar, ortalama büyüklüklerine göre sıralı",
+        "index": "kanallar, numaralarına göre",
+        "layer": "{name}  ·  {width} × {height} boyutunda {channels} kanal",
+        "stage": "{stage}. aşama",
+        "channel_scale": "her kare kendi en düşük değerinden en yükseğine",
+        "overlay": "{layer} katmanının {channel}. kanalı, {model}",
+        "grad_cam": "Grad-CAM",
+        "integrated_gradients": "Tümlevli gradyanlar",
+        "occlusion": "Örtme",
+        "explanation": "{method}: {model} “{label}” sınıfını nerede buluyor ({score})",
+        "scale": "kanıt",
+        "none": "yok",
+        "most": "en çok",
+        "unseen": "taralı: ağın görmediği kısım",
+    },
+}
+_PLACES: Final = {
+    "en": (
+        ("upper left", "top", "upper right"),
+        ("left", "centre", "right"),
+        ("lower left", "bottom", "lower right"),
+    ),
+    "tr": (("sol üst", "üst", "sağ üst"), ("sol", "orta", "sağ"), ("sol alt", "alt", "sağ alt")),
+}
+_NOWHERE: Final = {"en": "nowhere", "tr": "hiçbir yerde"}
+
+
+def caption(name: str, language: str, /, **parts: object) -> str:
+    return _CAPTIONS[language][name].format(**parts)
+
+
+def place(x: float, y: float, language: str) -> str:
+    """A point of the unit square in words, by thirds: "upper left" is (0.1, 0.1)."""
+    return _PLACES[language][_third(y)][_third(x)]
+
+
+def nowhere(language: str) -> str:
+    return _NOWHERE[language]
+
+
+def _third(share: float) -> int:
+    return min(2, max(0, int(share * 3)))
