@@ -17,10 +17,10 @@ _CAPTIONS: Final = {
         "integrated_gradients": "Integrated gradients",
         "occlusion": "Occlusion",
         "explanation": "{method}: where {model} finds “{label}” ({score})",
+        "activation": "activation",
         "scale": "evidence",
         "none": "none",
         "most": "most",
-        "unseen": "hatched: not seen by the network",
     },
     "tr": {
         "sheet": "{model} bu resmi nasıl görüyor",
@@ -36,10 +36,10 @@ _CAPTIONS: Final = {
         "integrated_gradients": "Tümlevli gradyanlar",
         "occlusion": "Örtme",
         "explanation": "{method}: {model} “{label}” sınıfını nerede buluyor ({score})",
+        "activation": "etkinlik",
         "scale": "kanıt",
         "none": "yok",
         "most": "en çok",
-        "unseen": "taralı: ağın görmediği kısım",
     },
 }
 _PLACES: Final = {

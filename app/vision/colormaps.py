@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 Colormap = Literal["viridis", "magma", "inferno", "plasma", "cividis", "grey"]
 COLORMAPS: Final[tuple[Colormap, ...]] = get_args(Colormap)
@@ -49,4 +50,12 @@ def colours(name: Colormap) -> NDArray[np.uint8]:
     anchors = np.array([list(bytes.fromhex(colour)) for colour in _ANCHORS[name].split()], float)
     places, steps = np.linspace(0, 1, len(anchors)), np.linspace(0, 1, 256)
     table = np.stack([np.interp(steps, places, anchors[:, channel]) for channel in range(3)], 1)
-    return np.rint(table).astype(np.uint8)
+    found: NDArray[np.uint8] = np.rint(table).astype(np.uint8)
+    return found
+
+
+def coloured(levels: Image.Image, name: Colormap) -> Image.Image:
+    """Grey levels as the colours that stand for them."""
+    image = levels.copy()
+    image.putpalette(colours(name).tobytes())
+    return image.convert("RGB")

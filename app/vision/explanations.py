@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import torch
@@ -66,7 +67,7 @@ def attributions(
     found = yield from _along(classifier, baseline, pixels, places, target)
     while True:
         total = found[-1].logit - found[0].logit
-        missed = [_missed(first, second, difference) for first, second in zip(found, found[1:], strict=False)]
+        missed = [_missed(first, second, difference) for first, second in pairwise(found)]
         error = abs(sum(missed)) / max(abs(total), 1e-6)
         if error <= _TOLERANCE or len(found) + _AT_ONCE > most:
             break
@@ -74,8 +75,7 @@ def attributions(
         middles = [(found[number].place + found[number + 1].place) / 2 for number in worst]
         found += yield from _along(classifier, baseline, pixels, middles, target)
         found.sort(key=lambda point: point.place)
-    steps = zip(found, found[1:], strict=False)
-    gradient = sum((one.gradient + two.gradient) * ((two.place - one.place) / 2) for one, two in steps)
+    gradient = sum((one.gradient + two.gradient) * ((two.place - one.place) / 2) for one, two in pairwise(found))
     return gradient * difference, error
 
 
@@ -107,12 +107,12 @@ def _missed(one: _Point, two: _Point, difference: Tensor) -> float:
 def occlusion(classifier: "Classifier", pixels: Tensor, target: int, *, batch: int = _AT_ONCE) -> Algorithm[Evidence]:
     """How far the target's logit falls when a window of the pixels `(1, 3, H, W)` is blurred (Zeiler & Fergus 2014).
 
-    The window is a quarter of the canvas wide and moves by a third of its width; each place gets the mean over the
-    windows that hide it. `batch` windows are asked for at once.
+    The window is a quarter of the canvas wide and stands at 9 × 9 places; each pixel gets the mean over the windows
+    that hide it. `batch` windows are asked for at once.
     """
     hidden, size = blurred(pixels), pixels.shape[-1]
     side = size // 4
-    starts = [round(number * (size - side) / 9) for number in range(10)]
+    starts = [round(number * (size - side) / 8) for number in range(9)]
     windows = [(top, left) for top in starts for left in starts]
     whole = float((yield Ask(classifier, pixels)).logits[0, target])
     fallen, covered = torch.zeros(size, size), torch.zeros(size, size)

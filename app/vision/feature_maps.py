@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -46,11 +47,14 @@ class Channels:
             raise ChannelsError(f"1 to {MOST} channels can be shown at once")
         return chosen
 
-    def of(self, activations: Tensor, contributions: Tensor) -> list[int]:
-        """The indices; of an order no more than there are. Raises `ChannelsError` for an index that is not there."""
-        last = len(activations) - 1
+    def check(self, layer: "Layer") -> None:
+        """Raises `ChannelsError` for an index that the layer does not have."""
+        last = layer.shape[0] - 1
         if beyond := [index for index in self.indices if index > last]:
-            raise ChannelsError(f"the layer has the channels 0 to {last}, not {beyond[0]}")
+            raise ChannelsError(f"the layer {layer.name} has the channels 0 to {last}, not {beyond[0]}")
+
+    def of(self, activations: Tensor, contributions: Tensor) -> list[int]:
+        """The indices; of an order no more than there are."""
         if self.order is None:
             return list(self.indices)
         rank = contributions if self.order == "top" else activations.abs().mean((1, 2))
@@ -93,7 +97,7 @@ class FeatureMaps:
 
     @classmethod
     def of(cls, insight: "Insight", place: "tuple[int, Layer]", channels: Channels) -> Self:
-        """Of the layer and its index among all layers. Raises `ChannelsError`."""
+        """Of the layer and its index among all layers."""
         index, layer = place
         activations, contributions = insight.activations[layer.name], insight.contributions(layer.name)
         return cls(layer, index, activations, contributions, channels.of(activations, contributions))
@@ -112,9 +116,14 @@ class FeatureMaps:
         ]
 
     def range_of(self, channel: int | None = None) -> tuple[float, float]:
-        """Lowest and highest value of a channel, or of all that are shown."""
-        values = self.activations[self.channels if channel is None else channel]
-        return float(values.min()), float(values.max())
+        """Lowest and highest value of a channel; of all that are shown, without the outermost half percent.
+
+        A few extreme neurons would leave all the others one colour.
+        """
+        if channel is not None:
+            return float(self.activations[channel].min()), float(self.activations[channel].max())
+        low, high = np.percentile(self.activations[self.channels].numpy(), (0.5, 99.5))
+        return float(low), float(high)
 
 
 def brightness(values: Tensor, lowest: float, highest: float) -> Tensor:

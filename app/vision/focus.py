@@ -49,7 +49,10 @@ def focus_of(heat: Tensor, seen: Region) -> Focus | None:
     left, right = int(columns[0]) / _FINE, (int(columns[-1]) + 1) / _FINE
     top, bottom = int(rows[0]) / _FINE, (int(rows[-1]) + 1) / _FINE
     box = Region(
-        seen.x + left * seen.width, seen.y + top * seen.height, (right - left) * seen.width, (bottom - top) * seen.height
+        seen.x + left * seen.width,
+        seen.y + top * seen.height,
+        (right - left) * seen.width,
+        (bottom - top) * seen.height,
     )
     return Focus(seen.x + (column + 0.5) / _FINE * seen.width, seen.y + (row + 0.5) / _FINE * seen.height, box)
 

@@ -11,11 +11,9 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
@@ -53,11 +51,8 @@ class Forward(Protocol):
         ...
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor: ...
-    def stages(self, canvas: NDArray[np.uint8]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Features `(1, features)` of one canvas, and what the modules give out with which the backbone's stages end.
-
-        In float32, `(1, C, H, W)` by the module's name; equal to PyTorch's to about 1e-4.
-        """
+    def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
+        """What one canvas is at the end of one of the backbone's stages, `(1, C, H, W)` in float32."""
         ...
 
 
@@ -86,10 +81,10 @@ class TorchForward:
             features: Tensor = self.backbone(to_pixels(canvases, self.device))
             return features.float()
 
-    def stages(self, canvas: NDArray[np.uint8]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        with torch.inference_mode(), capture(self.backbone.network, self.backbone.card.stages) as activations:
-            features = self.backbone(to_pixels(canvas[None], self.device))
-        return features, activations
+    def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
+        with torch.inference_mode(), capture(self.backbone.network, [name]) as activations:
+            self.backbone(to_pixels(canvas[None], self.device))
+        return activations[name]
 
 
 class OpenVinoForward:
@@ -115,16 +110,18 @@ class OpenVinoForward:
         }
         try:
             model = core.read_model(converted)
-            self._compiled = core.compile_model(_features_alone(model), "CPU", options)
+            self._compiled = core.compile_model(_one_output(model, 0), "CPU", options)
         except RuntimeError:  # a file that a full disk or a crash cut short: once more from the start
             shutil.rmtree(converted.parent, ignore_errors=True)
             model = core.read_model(_converted(backbone, cache_dir))
-            self._compiled = core.compile_model(_features_alone(model), "CPU", options)
+            self._compiled = core.compile_model(_one_output(model, 0), "CPU", options)
         self._requests = threading.local()
-        self._stages = backbone.card.stages
-        self._compile_whole = partial(core.compile_model, model, "CPU", options)
+        self._compile: Callable[[int], Any] = lambda number: core.compile_model(
+            _one_output(model, number), "CPU", options
+        )
+        self._compiled_stages: dict[str, Any] = {}
         self._compiling = threading.Lock()
-        self._whole: Any = None
+        self._stages = backbone.card.stages
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
         if not hasattr(self._requests, "mine"):
@@ -136,16 +133,17 @@ class OpenVinoForward:
             features.append(request.get_output_tensor(0).data.copy())
         return torch.from_numpy(np.concatenate(features))
 
-    def stages(self, canvas: NDArray[np.uint8]) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Compiled at the first call, since the weights are then in memory once more."""
-        if not hasattr(self._requests, "whole"):
+    def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
+        """Compiled, as far as this stage, at its first call: the weights up to there are then in memory once more."""
+        requests: dict[str, Any] = self._requests.__dict__.setdefault("stages", {})
+        if name not in requests:
+            number = self._stages.index(name) + 1
             with self._compiling:
-                self._whole = self._whole or self._compile_whole()
-            self._requests.whole = self._whole.create_infer_request()
-        request = self._requests.whole
-        request.infer({0: canvas[None]}, share_inputs=True)
-        outputs = (torch.from_numpy(request.get_output_tensor(number).data.copy()) for number in count())
-        return next(outputs), dict(zip(self._stages, outputs, strict=False))
+                if name not in self._compiled_stages:
+                    self._compiled_stages[name] = self._compile(number)
+            requests[name] = self._compiled_stages[name].create_infer_request()
+        requests[name].infer({0: canvas[None]}, share_inputs=True)
+        return torch.from_numpy(requests[name].get_output_tensor(0).data.copy())
 
 
 class _WithStages(nn.Module):
@@ -162,9 +160,9 @@ class _WithStages(nn.Module):
         return features, *(activations[name] for name in names)
 
 
-def _features_alone(model: Any) -> Any:  # noqa: ANN401 -- a type of OpenVINO
-    """Without the stages, which would have to be written out: classification costs what it did."""
-    return _openvino().Model([model.get_results()[0]], model.get_parameters())
+def _one_output(model: Any, number: int) -> Any:  # noqa: ANN401 -- types of OpenVINO
+    """0 for the features, then the stages; without the others, which would cost time to write out."""
+    return _openvino().Model([model.get_results()[number]], model.get_parameters())
 
 
 def quickest_forward(

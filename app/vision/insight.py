@@ -55,8 +55,7 @@ def look_into(
     if forward and len(layers) == 1 and layers[0] in classifier.backbone.card.stages:
         tail = tail_of(classifier.backbone, layers[0])
         if tail:
-            _, stages = forward.stages(canvas)
-            activations = stages[layers[0]].clone(memory_format=torch.channels_last).requires_grad_()
+            activations = forward.stage(canvas, layers[0]).clone(memory_format=torch.channels_last).requires_grad_()
             return _insight(classifier.head(tail(activations))[0], {layers[0]: activations}, target)
     backbone = classifier.backbone
     pixels = to_pixels(canvas[None], backbone.mean.device).requires_grad_()

@@ -4,13 +4,12 @@ The font is DejaVu Sans without hints, and of its letters those of Latin languag
 it. Pillow's own font lacks ğ, ş and ı.
 """
 
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
-from PIL import ImageFont
-
-from app.vision.colormaps import Colormap, colours
+from PIL import Image, ImageDraw, ImageFont
 
 FONT: Final = Path(__file__).with_name("fonts") / "DejaVuSans-subset.ttf"
 INK: Final = "#1c1c22"
@@ -20,19 +19,50 @@ _SMALLEST: Final = 11
 
 
 @cache
-def font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(FONT, size)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(FONT, size, layout_engine=ImageFont.Layout.BASIC)
 
 
-def fitted(text: str, width: float, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
-    """The text in a smaller size if need be, and if that does not do, its beginning with an ellipsis."""
-    longest = max(text.splitlines() or [""], key=lambda line: font(size).getlength(line))
-    while size > _SMALLEST and font(size).getlength(longest) > width:
+@dataclass(frozen=True)
+class _Letter:
+    image: Image.Image
+    left: int
+    top: int
+    advance: float
+
+
+@lru_cache(maxsize=4096)
+def _letter(letter: str, size: int) -> _Letter:
+    """Drawn once: a sheet has hundreds of letters, and their outlines cost a third of its time."""
+    left, top, right, bottom = map(round, _font(size).getbbox(letter))
+    image = Image.new("L", (max(1, right - left), max(1, bottom - top)))
+    ImageDraw.Draw(image).text((-left, -top), letter, 255, _font(size))
+    return _Letter(image, left, top, _font(size).getlength(letter))
+
+
+def write(
+    draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, ink: str, *, right: bool = False
+) -> None:
+    """A line whose upper left (or upper right) corner is at the place."""
+    x, y = place
+    if right:
+        x -= length(text, size)
+    for drawn in (_letter(letter, size) for letter in text):
+        draw.bitmap((round(x) + drawn.left, round(y) + drawn.top), drawn.image, ink)
+        x += drawn.advance
+
+
+def length(text: str, size: int) -> float:
+    return sum(_letter(letter, size).advance for letter in text)
+
+
+def fitted(text: str, width: float, size: int) -> tuple[str, int]:
+    """The text, and a smaller size if need be; if that does not do, its beginning with an ellipsis."""
+    while size > _SMALLEST and length(text, size) > width:
         size -= 1
-    if "\n" not in text:
-        while len(text) > 1 and font(size).getlength(text) > width:
-            text = text.rstrip("…")[:-1] + "…"
-    return text, font(size)
+    while len(text) > 1 and length(text, size) > width:
+        text = text.rstrip("…")[:-1] + "…"
+    return text, size
 
 
 def number(value: float, language: str) -> str:
@@ -43,15 +73,14 @@ def number(value: float, language: str) -> str:
     return _written(short.replace("-", "−"), language)
 
 
+def signed(value: float, language: str) -> str:
+    """Two decimals and always a sign: `+0.44`."""
+    return _written(f"{value:+.2f}".replace("-", "−"), language)
+
+
 def percent(share: float, language: str) -> str:
     return f"%{_written(f'{share * 100:.1f}', language)}" if language == "tr" else f"{share:.1%}"
 
 
 def _written(text: str, language: str) -> str:
     return text.replace(".", ",") if language == "tr" else text
-
-
-@cache
-def palette(colormap: Colormap) -> bytes:
-    """As Pillow takes it."""
-    return colours(colormap).tobytes()

@@ -8,24 +8,23 @@ from PIL import Image, ImageDraw, ImageEnhance
 from torch.nn import functional
 
 from app.vision.captions import caption
-from app.vision.lettering import FAINT, INK, PAPER, fitted, font, palette
+from app.vision.colormaps import Colormap, coloured
+from app.vision.lettering import FAINT, INK, PAPER, fitted, length, write
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from app.vision.colormaps import Colormap
-
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the upright picture."""
 _FINE: Final = 448
-_DARK: Final = 0.45
+_DARK: Final = 0.55
 
 
 @dataclass(frozen=True)
 class Veil:
     """How strongly colours cover the picture where the map is hottest, and whether single neurons stay squares."""
 
-    colormap: "Colormap"
+    colormap: Colormap
     opacity: float = 0.7
     smooth: bool = True
 
@@ -36,7 +35,7 @@ def draw_overlay(photo: Image.Image, heat: "Tensor", box: Box, veil: Veil) -> Im
     picture = _unseen(photo)
     seen = photo.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
     levels = _levels(heat, size, smooth=veil.smooth)
-    colours = _coloured(levels, veil.colormap)
+    colours = coloured(levels, veil.colormap)
     mask = levels.point([round(255 * veil.opacity * (level / 255) ** 0.7) for level in range(256)])
     picture.paste(Image.composite(colours, seen, mask), corner)
     return _bordered(picture, corner, size)
@@ -46,26 +45,24 @@ def draw_heat_map(size: tuple[int, int], heat: "Tensor", box: Box, veil: Veil) -
     """The colours alone, of the size of the picture; grey hatching where the network saw nothing."""
     corner, seen = _whole_pixels(box, size)
     picture = _hatched(Image.new("RGB", size, "#6f6f78"))
-    picture.paste(_coloured(_levels(heat, seen, smooth=veil.smooth), veil.colormap), corner)
+    picture.paste(coloured(_levels(heat, seen, smooth=veil.smooth), veil.colormap), corner)
     return _bordered(picture, corner, seen)
 
 
-def with_caption(picture: Image.Image, title: str, colormap: "Colormap", scale: tuple[str, str, str]) -> Image.Image:
+def with_caption(picture: Image.Image, title: str, colormap: Colormap, scale: tuple[str, str, str]) -> Image.Image:
     """The picture over a strip with a title and the colour scale: its name, its low and its high end."""
     unit = max(12, round(picture.width / 36))
     name, low, high = scale
     sheet = Image.new("RGB", (max(picture.width, 320), picture.height + round(unit * 4.6)), PAPER)
     sheet.paste(picture, ((sheet.width - picture.width) // 2, 0))
     draw, y, edge = ImageDraw.Draw(sheet), picture.height + round(unit * 0.6), unit // 2
-    text, face = fitted(title, sheet.width - 2 * edge, round(unit * 1.1))
-    draw.text((edge, y), text, INK, face)
+    write(draw, (edge, y), *fitted(title, sheet.width - 2 * edge, round(unit * 1.1)), INK)
     y += round(unit * 1.9)
-    small = font(max(11, round(unit * 0.85)))
-    draw.text((edge, y), f"{name}:  {low}", FAINT, small)
-    left = edge + round(small.getlength(f"{name}:  {low}  "))
-    strip = Image.linear_gradient("L").rotate(90).resize((unit * 7, unit))
-    sheet.paste(_coloured(strip, colormap), (left, y))
-    draw.text((left + unit * 7 + edge, y), high, FAINT, small)
+    size, start = max(11, round(unit * 0.85)), f"{name}:  {low}"
+    write(draw, (edge, y), start, size, FAINT)
+    left = 2 * edge + round(length(start, size))
+    sheet.paste(coloured(Image.linear_gradient("L").rotate(90).resize((unit * 7, unit)), colormap), (left, y))
+    write(draw, (left + unit * 7 + edge, y), high, size, FAINT)
     return sheet
 
 
@@ -76,7 +73,9 @@ def caption_of_scale(language: str) -> tuple[str, str, str]:
 def _whole_pixels(box: Box, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """Corner and size of the box, one pixel at least and within the picture."""
     left, top = (min(round(start), end - 1) for start, end in zip(box[:2], size, strict=True))
-    right, bottom = (min(end, max(round(stop), start + 1)) for stop, start, end in zip(box[2:], (left, top), size, strict=True))
+    right, bottom = (
+        min(end, max(round(stop), start + 1)) for stop, start, end in zip(box[2:], (left, top), size, strict=True)
+    )
     return (left, top), (right - left, bottom - top)
 
 
@@ -87,12 +86,6 @@ def _levels(heat: "Tensor", size: tuple[int, int], *, smooth: bool) -> Image.Ima
         heat = functional.interpolate(heat[None, None], size=fine, mode="bicubic", align_corners=False)[0, 0]
     grey = Image.fromarray(heat.clamp(0, 1).mul(255).round().to(torch.uint8).numpy())
     return grey.resize(size, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
-
-
-def _coloured(levels: Image.Image, colormap: "Colormap") -> Image.Image:
-    image = levels.copy()
-    image.putpalette(palette(colormap))
-    return image.convert("RGB")
 
 
 def _unseen(photo: Image.Image) -> Image.Image:

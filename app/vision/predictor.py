@@ -4,11 +4,11 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +22,10 @@ from app.vision.labels import Label, Labels
 from app.vision.repository import ModelRepository
 
 if TYPE_CHECKING:
+    from app.vision.ask import Course
     from app.vision.backbones import Backbone
+
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +129,13 @@ class Predictor:
     async def classify(self, classifier: Classifier, data: bytes) -> Prediction:
         """By a classifier from `load`. Raises `InvalidImageError`, or `QueueFullError` at once."""
         return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
+
+    def follow(self, classifier: Classifier, course: "Callable[[Forward], Course[Result]]") -> "asyncio.Future[Result]":
+        """Run longer work of a classifier from `load` in turns with classification; raises `QueueFullError` at once.
+
+        Whoever cancels the answer stops it at its next pause.
+        """
+        return self._batcher.follow(course(self._forwards[classifier.backbone]))
 
     async def load(self, name: str | None = None) -> Classifier:
         """The classifier (the default one without a name), its forward path chosen and warm; quick if used before.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Literal
 from PIL import Image, ImageDraw
 
 from app.vision.captions import caption
-from app.vision.colormaps import Colormap
+from app.vision.colormaps import Colormap, coloured
 from app.vision.feature_maps import FeatureMaps, brightness
-from app.vision.lettering import FAINT, INK, PAPER, fitted, font, number, palette
+from app.vision.lettering import FAINT, INK, PAPER, fitted, length, number, signed, write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from app.vision.image import Canvas
 
 Normalize = Literal["channel", "layer"]
+Limits = tuple[float, float]
+"""The values of the darkest and of the brightest colour."""
 _MARGIN: Final = 20
 _GAP: Final = 8
 _PHOTO: Final = 96
@@ -69,66 +71,59 @@ def _draw_header(sheet: Image.Image, canvas: "Canvas", title: str, subtitle: str
     sheet.paste(Image.fromarray(canvas).resize((_PHOTO, _PHOTO), Image.Resampling.LANCZOS), (_MARGIN, _MARGIN))
     draw, left = ImageDraw.Draw(sheet), 2 * _MARGIN + _PHOTO
     for text, size, y, ink in ((title, 22, 18, INK), (subtitle, 15, 52, FAINT)):
-        words, face = fitted(text, sheet.width - left - _MARGIN, size)
-        draw.text((left, _MARGIN + y), words, ink, face)
+        write(draw, (left, _MARGIN + y), *fitted(text, sheet.width - left - _MARGIN, size), ink)
 
 
 def _draw_section(sheet: Image.Image, top: int, section: FeatureMaps, columns: int, look: Look) -> None:
-    draw = ImageDraw.Draw(sheet)
-    scale = 0
-    if look.normalize == "layer":
-        scale = _draw_scale(sheet, top + _MARGIN, section.range_of(), look)
+    draw, y = ImageDraw.Draw(sheet), top + _MARGIN
+    shared = section.range_of() if look.normalize == "layer" else None
+    room = _draw_scale(sheet, y, shared, look) if shared else sheet.width - 2 * _MARGIN
     channels, height, width = section.layer.shape
     heading = caption("layer", look.language, name=section.layer.name, channels=channels, width=width, height=height)
     heading += f"  ·  {caption('stage', look.language, stage=section.layer.stage + 1)}"
-    text, face = fitted(heading, sheet.width - 2 * _MARGIN - scale - _GAP, 16)
-    draw.text((_MARGIN, top + _MARGIN), text, INK, face)
-    if look.normalize == "channel" and section.channels:
-        note, room = caption("channel_scale", look.language), sheet.width - 2 * _MARGIN - face.getlength(text) - 24
-        if font(13).getlength(note) <= room:
-            draw.text((sheet.width - _MARGIN, top + _MARGIN + 2), note, FAINT, font(13), anchor="ra")
+    text, size = fitted(heading, room, 16)
+    write(draw, (_MARGIN, y), text, size, INK)
+    note = caption("channel_scale", look.language)
+    if shared is None and length(text, size) + length(note, 13) + 3 * _GAP <= room:
+        write(draw, (sheet.width - _MARGIN, y + 2), note, 13, FAINT, right=True)
     for place, channel in enumerate(section.channels):
-        x = _MARGIN + place % columns * (look.tile + _GAP)
-        y = top + _MARGIN + _HEADING + place // columns * _row(look)
-        _draw_tile(sheet, (x, y), section, channel, look)
+        corner = (
+            _MARGIN + place % columns * (look.tile + _GAP),
+            y + _HEADING + place // columns * _row(look),
+        )
+        _draw_tile(sheet, corner, section, channel, shared, look)
 
 
-def _draw_scale(sheet: Image.Image, top: int, limits: tuple[float, float], look: Look) -> int:
-    """The colours from the lowest to the highest value, at the right; returns how wide it is with its numbers."""
-    draw = ImageDraw.Draw(sheet)
-    low, high = (number(value, look.language) for value in limits)
-    right = sheet.width - _MARGIN
-    draw.text((right, top + 2), high, INK, font(13), anchor="ra")
-    right -= round(font(13).getlength(high)) + _GAP
-    strip = Image.linear_gradient("L").rotate(90).resize((_SCALE, 14))
-    strip.putpalette(palette(look.colormap))
-    sheet.paste(strip.convert("RGB"), (right - _SCALE, top + 3))
-    draw.text((right - _SCALE - _GAP, top + 2), low, INK, font(13), anchor="ra")
-    return sheet.width - _MARGIN - right + _SCALE + 2 * _GAP + round(font(13).getlength(low))
+def _draw_scale(sheet: Image.Image, y: int, limits: Limits, look: Look) -> float:
+    """The colours from the lowest to the highest value, at the right; returns the room that is left of them."""
+    draw, right = ImageDraw.Draw(sheet), sheet.width - _MARGIN
+    low, high = (sign + number(value, look.language) for sign, value in zip(("≤ ", "≥ "), limits, strict=True))
+    write(draw, (right, y + 2), high, 13, INK, right=True)
+    right -= round(length(high, 13)) + _GAP + _SCALE
+    sheet.paste(coloured(Image.linear_gradient("L").rotate(90).resize((_SCALE, 14)), look.colormap), (right, y + 3))
+    write(draw, (right - _GAP, y + 2), low, 13, INK, right=True)
+    return right - length(low, 13) - 3 * _GAP - _MARGIN
 
 
-def _draw_tile(sheet: Image.Image, corner: tuple[int, int], section: FeatureMaps, channel: int, look: Look) -> None:
+def _draw_tile(
+    sheet: Image.Image, corner: tuple[int, int], section: FeatureMaps, channel: int, shared: Limits | None, look: Look
+) -> None:
+    """Over it the channel and its contribution to the class, below it its own scale, where there is room."""
+    limits = shared or section.range_of(channel)
     draw, (x, y) = ImageDraw.Draw(sheet), corner
-    limits = section.range_of(channel if look.normalize == "channel" else None)
     sheet.paste(tile(section.activations[channel], limits, look.colormap, look.tile), (x, y + _LABEL))
-    name, face = fitted(str(channel), look.tile, 13)
-    draw.text((x, y), name, INK, face)
-    share = f"{float(section.contributions[channel]):+.2f}".replace("-", "−")
-    share = share.replace(".", ",") if look.language == "tr" else share
-    if font(12).getlength(share) + face.getlength(name) + _GAP <= look.tile:
-        draw.text((x + look.tile, y + 1), share, FAINT, font(12), anchor="ra")
+    name, size = fitted(str(channel), look.tile, 13)
+    write(draw, (x, y), name, size, INK)
+    share = signed(float(section.contributions[channel]), look.language)
+    if length(share, 12) + length(name, size) + _GAP <= look.tile:
+        write(draw, (x + look.tile, y + 1), share, 12, FAINT, right=True)
     if _has_ranges(look):
-        below = y + _LABEL + look.tile + 2
         low, high = (number(value, look.language) for value in limits)
-        text, small = fitted(f"{low} … {high}", look.tile, 12)
-        draw.text((x, below), text, FAINT, small)
+        write(draw, (x, y + _LABEL + look.tile + 2), *fitted(f"{low} … {high}", look.tile, 12), FAINT)
 
 
-def tile(values: "Tensor", limits: tuple[float, float], colormap: Colormap, size: int) -> Image.Image:
+def tile(values: "Tensor", limits: Limits, colormap: Colormap, size: int) -> Image.Image:
     """A map `(H, W)` as a square picture: nearest neighbour, so that one neuron is one square; smaller by area."""
-    levels = brightness(values, *limits).mul(255).round().byte().numpy()
-    small = Image.fromarray(levels)
+    small = Image.fromarray(brightness(values, *limits).mul(255).round().byte().numpy())
     way = Image.Resampling.NEAREST if size >= max(small.size) else Image.Resampling.BOX
-    square = small.resize((size, size), way)
-    square.putpalette(palette(colormap))
-    return square.convert("RGB")
+    return coloured(small.resize((size, size), way), colormap)
