@@ -51,6 +51,11 @@ class Forward(Protocol):
         ...
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor: ...
+
+
+class StagedForward(Forward, Protocol):
+    """One that also tells what is on the way to the features."""
+
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
         """What one canvas is at the end of one of the backbone's stages, `(1, C, H, W)` in float32."""
         ...
@@ -167,7 +172,7 @@ def _one_output(model: Any, number: int) -> Any:  # noqa: ANN401 -- types of Ope
 
 def quickest_forward(
     backbone: "Backbone", head: nn.Linear, *, device: torch.device, engine: Engine, cache_dir: Path, threads: int
-) -> Forward:
+) -> StagedForward:
     """The quickest implementation here whose probabilities agree with plain float32 PyTorch to `PARITY`.
 
     Raises `EngineUnavailableError` if `engine` asks for OpenVINO by name and it cannot be had.
@@ -178,7 +183,7 @@ def quickest_forward(
     if engine == "openvino" and device.type != "cpu":
         raise EngineUnavailableError(f"OpenVINO serves the CPU, and the device is {device}.")
     candidates = _cpu_candidates if device.type == "cpu" else _accelerator_candidates
-    agreeing: list[Forward] = [
+    agreeing: list[StagedForward] = [
         candidate
         for candidate in candidates(backbone, device, cache_dir, threads)
         if _agrees(candidate, reference, backbone, head)
@@ -190,7 +195,7 @@ def quickest_forward(
     return min([reference, *agreeing], key=lambda forward: _milliseconds(forward, backbone))
 
 
-def _cpu_candidates(backbone: "Backbone", _: torch.device, cache_dir: Path, threads: int) -> Iterable[Forward]:
+def _cpu_candidates(backbone: "Backbone", _: torch.device, cache_dir: Path, threads: int) -> Iterable[StagedForward]:
     try:
         yield OpenVinoForward(backbone, cache_dir, threads=threads)
     except ImportError:
@@ -199,7 +204,7 @@ def _cpu_candidates(backbone: "Backbone", _: torch.device, cache_dir: Path, thre
         log.warning("OpenVINO cannot compile %s: PyTorch answers. %s", backbone.card.name, error)
 
 
-def _accelerator_candidates(backbone: "Backbone", device: torch.device, *_: object) -> Iterable[Forward]:
+def _accelerator_candidates(backbone: "Backbone", device: torch.device, *_: object) -> Iterable[StagedForward]:
     for precision in (torch.bfloat16, torch.float16):
         yield TorchForward(backbone, device, precision)
 

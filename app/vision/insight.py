@@ -14,7 +14,7 @@ from app.vision.tail import tail_of
 if TYPE_CHECKING:
     from app.vision.classifier import Classifier
     from app.vision.image import Canvas
-    from app.vision.inference import Forward
+    from app.vision.inference import StagedForward
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def look_into(
     layers: Sequence[str],
     target: int | None = None,
     *,
-    forward: "Forward | None" = None,
+    forward: "StagedForward | None" = None,
 ) -> Insight:
     """At these layers, for this class (default: the likeliest).
 

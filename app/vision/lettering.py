@@ -75,7 +75,7 @@ def number(value: float, language: str) -> str:
 
 def signed(value: float, language: str) -> str:
     """Two decimals and always a sign: `+0.44`."""
-    return _written(f"{value:+.2f}".replace("-", "−"), language)
+    return _written(f"{round(value, 2) + 0.0:+.2f}".replace("-", "−"), language)  # never −0.00
 
 
 def percent(share: float, language: str) -> str:

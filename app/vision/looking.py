@@ -27,7 +27,7 @@ from app.vision.sheet import Look, draw_sheet
 
 if TYPE_CHECKING:
     from app.vision.classifier import Classifier
-    from app.vision.inference import Forward
+    from app.vision.inference import StagedForward
     from app.vision.labels import Label
 
 Result = TypeVar("Result")
@@ -136,7 +136,7 @@ def layers_of(classifier: "Classifier", name: str | None) -> tuple[Layer, ...]:
 
 
 def look_at_layers(
-    classifier: "Classifier", forward: "Forward", data: bytes, limits: ImageLimits, wish: MapsWish
+    classifier: "Classifier", forward: "StagedForward", data: bytes, limits: ImageLimits, wish: MapsWish
 ) -> Course[Maps]:
     """Feature maps of the picture in an upload. Raises what `Picture.read` raises, and `UnencodableError`."""
     watch = Watch()
@@ -159,15 +159,15 @@ def look_at_layers(
             photo = _whole(picture, upload, data, limits).image
             image = _channel_over(photo, upload, layers[-1], classifier.card.name, wish)
         else:
-            title, subtitle = _titles(classifier, target, channels, wish.look.language)
-            image = draw_sheet(canvas, title, subtitle, layers, wish.look)
+            titles = _titles(classifier.card.name, target, channels, wish.look.language)
+            image = draw_sheet(canvas, titles, layers, wish.look)
         body = encoded(image, wish.form, is_drawn=not wish.overlay)
     watch.lap("drawing")
     return Maps(upload, target, layers, body, watch)
 
 
 def explain(
-    classifier: "Classifier", forward: "Forward", data: bytes, limits: ImageLimits, wish: ExplanationWish
+    classifier: "Classifier", forward: "StagedForward", data: bytes, limits: ImageLimits, wish: ExplanationWish
 ) -> Course[Explanation]:
     """Where in an uploaded picture the evidence for a class lies. Raises as `look_at_layers`."""
     watch = Watch()
@@ -214,14 +214,14 @@ def _whole(picture: Picture, upload: Upload, data: bytes, limits: ImageLimits) -
     return picture if picture.image.size == full else Picture.read(data, limits)
 
 
-def _target(classifier: "Classifier", forward: "Forward", canvas: Canvas, index: int | None) -> Target:
+def _target(classifier: "Classifier", forward: "StagedForward", canvas: Canvas, index: int | None) -> Target:
     with torch.inference_mode():
         probabilities = classifier.head(forward(canvas[None])).softmax(1)[0].cpu()
     chosen = int(probabilities.argmax()) if index is None else index
     return Target(classifier.labels[chosen], float(probabilities[chosen]))
 
 
-def _in_pieces(algorithm: Algorithm[Result], forward: "Forward", watch: Watch) -> Course[Result]:
+def _in_pieces(algorithm: Algorithm[Result], forward: "StagedForward", watch: Watch) -> Course[Result]:
     """An ask at a time, those without a gradient by the quickest forward path."""
     try:
         asked = next(algorithm)
@@ -235,7 +235,7 @@ def _in_pieces(algorithm: Algorithm[Result], forward: "Forward", watch: Watch) -
         return result
 
 
-def _answered(ask: Ask, forward: "Forward") -> Answer:
+def _answered(ask: Ask, forward: "StagedForward") -> Answer:
     if ask.objective is None:
         canvases = ask.canvas.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         with torch.inference_mode():
@@ -254,11 +254,10 @@ def _array(maps: FeatureMaps, channels: Channels | None) -> bytes:
     return file.getvalue()
 
 
-def _titles(classifier: "Classifier", target: Target, channels: Channels, language: str) -> tuple[str, str]:
+def _titles(model: str, target: Target, channels: Channels, language: str) -> tuple[str, str, str]:
     shown, score = target.label.display_in(language), percent(target.score, language)
     order = caption(channels.order or "index", language)
-    subtitle = f"{caption('class', language, label=shown, score=score)}; {order}"
-    return caption("sheet", language, model=classifier.card.name), subtitle
+    return caption("sheet", language, model=model), caption("class", language, label=shown, score=score), order
 
 
 def _channel_over(photo: Image.Image, upload: Upload, maps: FeatureMaps, model: str, wish: MapsWish) -> Image.Image:
@@ -269,9 +268,9 @@ def _channel_over(photo: Image.Image, upload: Upload, maps: FeatureMaps, model: 
     image = draw_overlay(photo, heat, upload.box, Veil(look.colormap, wish.opacity, smooth=False))
     if not wish.caption:
         return image
-    title = caption("overlay", look.language, channel=channel, layer=maps.layer.name, model=model)
+    titles = f"{model}, {maps.layer.name}", caption("channel", look.language, channel=channel)
     scale = caption("activation", look.language), number(low, look.language), number(high, look.language)
-    return with_caption(image, title, look.colormap, scale)
+    return with_caption(image, titles, look.colormap, scale)
 
 
 def _heat_drawn(
@@ -285,6 +284,5 @@ def _heat_drawn(
     if not wish.caption:
         return image
     shown, score = target.label.display_in(language), percent(target.score, language)
-    method = caption(wish.method, language)
-    title = caption("explanation", language, method=method, model=model, label=shown, score=score)
-    return with_caption(image, title, veil.colormap, caption_of_scale(language))
+    titles = f"{caption(wish.method, language)}, {model}", caption("where", language, label=shown, score=score)
+    return with_caption(image, titles, veil.colormap, caption_of_scale(language))

@@ -49,15 +49,19 @@ def draw_heat_map(size: tuple[int, int], heat: "Tensor", box: Box, veil: Veil) -
     return _bordered(picture, corner, seen)
 
 
-def with_caption(picture: Image.Image, title: str, colormap: Colormap, scale: tuple[str, str, str]) -> Image.Image:
-    """The picture over a strip with a title and the colour scale: its name, its low and its high end."""
+def with_caption(
+    picture: Image.Image, titles: tuple[str, str], colormap: Colormap, scale: tuple[str, str, str]
+) -> Image.Image:
+    """The picture over a strip with two lines of text and the colour scale: its name, its low and its high end."""
     unit = max(12, round(picture.width / 36))
     name, low, high = scale
-    sheet = Image.new("RGB", (max(picture.width, 320), picture.height + round(unit * 4.6)), PAPER)
+    sheet = Image.new("RGB", (max(picture.width, 320), picture.height + round(unit * 6.2)), PAPER)
     sheet.paste(picture, ((sheet.width - picture.width) // 2, 0))
     draw, y, edge = ImageDraw.Draw(sheet), picture.height + round(unit * 0.6), unit // 2
-    write(draw, (edge, y), *fitted(title, sheet.width - 2 * edge, round(unit * 1.1)), INK)
-    y += round(unit * 1.9)
+    for title in titles:
+        write(draw, (edge, y), *fitted(title, sheet.width - 2 * edge, round(unit * 1.1)), INK)
+        y += round(unit * 1.7)
+    y += unit // 4
     size, start = max(11, round(unit * 0.85)), f"{name}:  {low}"
     write(draw, (edge, y), start, size, FAINT)
     left = 2 * edge + round(length(start, size))
@@ -94,9 +98,9 @@ def _unseen(photo: Image.Image) -> Image.Image:
 
 def _hatched(picture: Image.Image) -> Image.Image:
     draw = ImageDraw.Draw(picture)
-    distance = max(6, round(max(picture.size) / 60))
+    distance = max(9, round(max(picture.size) / 48))
     for start in range(-picture.height, picture.width, distance):
-        draw.line((start, picture.height, start + picture.height, 0), "#8c8c96", max(1, distance // 12))
+        draw.line((start, picture.height, start + picture.height, 0), "#8c8c96", max(1, distance // 14))
     return picture
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from app.vision.batcher import Batcher
 from app.vision.classifier import Classifier, ModelCard
 from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
-from app.vision.inference import Engine, Forward, quickest_forward
+from app.vision.inference import Engine, StagedForward, quickest_forward
 from app.vision.labels import Label, Labels
 from app.vision.repository import ModelRepository
 
@@ -115,7 +115,7 @@ class Predictor:
         self.default_model = default_model
         self._engine, self._cache_dir = engine, cache_dir
         self._threads = threads if self.device.type == "cpu" else 1
-        self._forwards: dict[Backbone, Forward] = {}
+        self._forwards: dict[Backbone, StagedForward] = {}
         self._preparing = asyncio.Lock()
         self._max_batch = max_batch
         self._batcher = Batcher(
@@ -130,7 +130,9 @@ class Predictor:
         """By a classifier from `load`. Raises `InvalidImageError`, or `QueueFullError` at once."""
         return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
 
-    def follow(self, classifier: Classifier, course: "Callable[[Forward], Course[Result]]") -> "asyncio.Future[Result]":
+    def follow(
+        self, classifier: Classifier, course: "Callable[[StagedForward], Course[Result]]"
+    ) -> "asyncio.Future[Result]":
         """Run longer work of a classifier from `load` in turns with classification; raises `QueueFullError` at once.
 
         Whoever cancels the answer stops it at its next pause.

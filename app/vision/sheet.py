@@ -23,7 +23,7 @@ _MARGIN: Final = 20
 _GAP: Final = 8
 _PHOTO: Final = 96
 _COLUMNS: Final = 8
-_NARROWEST: Final = 560
+_NARROWEST: Final = 680
 _HEADING: Final = 30
 _LABEL: Final = 18
 _SCALE: Final = 150
@@ -39,13 +39,13 @@ class Look:
     language: str = "en"
 
 
-def draw_sheet(canvas: "Canvas", title: str, subtitle: str, sections: Sequence[FeatureMaps], look: Look) -> Image.Image:
-    """What the network sees, under it each layer's channels that are to be shown, eight in a row."""
+def draw_sheet(canvas: "Canvas", titles: Sequence[str], sections: Sequence[FeatureMaps], look: Look) -> Image.Image:
+    """What the network sees beside three lines of text, under it each layer's channels that are to be shown."""
     columns = min(_COLUMNS, max(len(section.channels) for section in sections))
     width = max(_NARROWEST, 2 * _MARGIN + columns * (look.tile + _GAP) - _GAP)
     heights = [_height(section, columns, look) for section in sections]
     sheet = Image.new("RGB", (width, 2 * _MARGIN + _PHOTO + sum(heights)), PAPER)
-    _draw_header(sheet, canvas, title, subtitle)
+    _draw_header(sheet, canvas, titles)
     top = _MARGIN + _PHOTO
     for section, height in zip(sections, heights, strict=True):
         _draw_section(sheet, top, section, columns, look)
@@ -67,10 +67,10 @@ def _has_ranges(look: Look) -> bool:
     return look.normalize == "channel" and look.tile >= 72
 
 
-def _draw_header(sheet: Image.Image, canvas: "Canvas", title: str, subtitle: str) -> None:
+def _draw_header(sheet: Image.Image, canvas: "Canvas", titles: Sequence[str]) -> None:
     sheet.paste(Image.fromarray(canvas).resize((_PHOTO, _PHOTO), Image.Resampling.LANCZOS), (_MARGIN, _MARGIN))
     draw, left = ImageDraw.Draw(sheet), 2 * _MARGIN + _PHOTO
-    for text, size, y, ink in ((title, 22, 18, INK), (subtitle, 15, 52, FAINT)):
+    for text, (size, y, ink) in zip(titles, ((22, 8, INK), (15, 44, INK), (15, 68, FAINT)), strict=True):
         write(draw, (left, _MARGIN + y), *fitted(text, sheet.width - left - _MARGIN, size), ink)
 
 

@@ -40,9 +40,9 @@ def rank_correlation(one: Tensor, two: Tensor) -> float:
     """Spearman's; equal values share their mean rank."""
     ranks = []
     for heat in (one, two):
-        _, places, counts = heat.flatten().unique(return_inverse=True, return_counts=True)
-        ranks.append((counts.cumsum(0) - (counts - 1) / 2)[places])
-    return float(torch.corrcoef(torch.stack(ranks))[0, 1])
+        _, places, counts = np.unique(heat.numpy(), return_inverse=True, return_counts=True)
+        ranks.append((counts.cumsum() - (counts - 1) / 2)[places.flatten()])
+    return float(np.corrcoef(*ranks)[0, 1])
 
 
 class Pair:
