@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 MOST: Final = 64
 """Channels in one answer."""
-_ORDERED: Final = re.compile(r"(top|strongest):(\d{1,4})")
-_RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?")
+_ORDERED: Final = re.compile(r"(top|strongest):(\d{1,4})", re.ASCII)
+_RANGE: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 
 
 class ChannelsError(ValueError):

@@ -67,9 +67,11 @@ def fitted(text: str, width: float, size: int) -> tuple[str, int]:
 
 def number(value: float, language: str) -> str:
     """Three digits that count: `−0.52`, `12.4`; in Turkish with a comma."""
-    short = f"{value:.3g}" if 1e-3 <= abs(value) < 1e5 or value == 0 else f"{value:.1e}"
-    if abs(value) >= 1000 and "e" not in short:
+    size = abs(value)
+    if 1000 <= size < 1e5:
         short = f"{value:.0f}"
+    else:
+        short = f"{value:.3g}" if size == 0 or 1e-3 <= size < 1000 else f"{value:.1e}"
     return _written(short.replace("-", "−"), language)
 
 

@@ -1,19 +1,28 @@
+import asyncio
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fastapi import Request
 from fastapi.testclient import TestClient
 from PIL import Image, ImageChops
+from safetensors.torch import save_file
+from starlette.requests import ClientDisconnect
 
+from app.api.negotiation import while_connected
+from app.main import create_app
+from app.settings import Settings
+from app.vision.backbones import BACKBONES
 from app.vision.image import ImageLimits, Picture
 from app.vision.inference import to_pixels
 from app.vision.repository import ModelRepository
 from tests.api.test_classify import png
-from tests.conftest import ROOT
+from tests.conftest import ROOT, wait_until_ready
 
 JSON = {"Accept": "application/json"}
 MAPS, EXPLANATIONS = "/v1/feature-maps", "/v1/explanations"
@@ -294,3 +303,45 @@ def test_the_hostile_corpus_is_answered(client: TestClient, shared_data: Path) -
         status = client.post(EXPLANATIONS, content=(shared_data / "nasty" / name).read_bytes()).status_code
         expected = {"ok": {200}, "4xx": {400, 413, 415, 422}, "ok_or_415": {200, 415}}
         assert status in expected.get(entry["expect"], {200, 413, 415, 422}), name
+
+
+def random_vgg16() -> dict[str, torch.Tensor]:
+    """Weights of the right shapes, in half precision as files are that have to be small."""
+    with torch.device("meta"):
+        shapes = BACKBONES["vgg16"].build().state_dict()
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, values in shapes.items():
+        scale = (2 / values[0].numel()) ** 0.5 if values.ndim > 1 else 0.01
+        state[name] = torch.randn(values.shape, generator=generator).mul_(scale).half()
+    return state
+
+
+def test_the_lessons_network_is_looked_into_by_the_same_call(tmp_path: Path, settings: Settings, cat: bytes) -> None:
+    save_file(random_vgg16(), tmp_path / "vgg16.safetensors")
+    with TestClient(create_app(replace(settings, weights_dir=tmp_path))) as client:
+        wait_until_ready(client)
+        layers = client.get("/v1/models/vgg16/layers").json()["data"]
+        assert "features.29" in {one["name"] for one in layers if one["suggested"]}
+        body = numbers(client, f"{MAPS}?model=vgg16&layer=features.2", cat)
+        assert (body["model"]["backbone"], body["shape"]) == ("vgg16", [64, 224, 224])
+        assert client.post(f"{MAPS}?model=vgg16", content=cat).headers["content-type"] == "image/png"
+        assert numbers(client, f"{EXPLANATIONS}?model=vgg16", cat)["layer"] == "features.29"
+
+
+def test_work_for_a_client_that_has_gone_is_stopped() -> None:
+    """`while_connected` on a request whose client hangs up, and on one whose client stays."""
+
+    async def scenario() -> None:
+        async def hung_up() -> dict[str, str]:
+            return {"type": "http.disconnect"}
+
+        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        with pytest.raises(ClientDisconnect):
+            await while_connected(Request({"type": "http"}, hung_up), answer)
+        assert answer.cancelled()
+        stays: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.01, stays.set_result, 7)
+        assert await while_connected(Request({"type": "http"}, asyncio.Event().wait), stays) == 7  # type: ignore[arg-type]
+
+    asyncio.run(scenario())
