@@ -64,7 +64,7 @@ def explain(
     ] = "grad_cam",
     layer: Annotated[str | None, typer.Option(help="Of grad_cam; default: the last one that is suggested.")] = None,
     view: Annotated[Literal["overlay", "heat_map"], typer.Option(help="With the photo or without.")] = "overlay",
-    opacity: Annotated[float, typer.Option(help="How strongly the colours cover the photo.", min=0, max=1)] = 0.7,
+    opacity: Annotated[float, typer.Option(help="How strongly the colours cover the photo.", min=0, max=1)] = 0.65,
     colormap: Annotated[str, typer.Option(help="viridis, magma, inferno, plasma, cividis or grey.")] = "inferno",
     caption: Annotated[bool, typer.Option(help="A strip below with a title and the colour scale.")] = True,
     model: Model = None,

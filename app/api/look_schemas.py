@@ -61,7 +61,7 @@ class FeatureMapChoices(BaseModel):
     overlay: bool = Field(
         False, description="Not a grid, but the first channel (without `layer`: of the last stage) over the photo."
     )
-    opacity: Opacity = 0.7
+    opacity: Opacity = 0.65
     caption: Caption = False
     format: Literal["png", "webp", "json", "npy"] | None = Field(None, description="Instead of the Accept header.")
     lang: Lang = None
@@ -78,7 +78,7 @@ class ExplanationChoices(BaseModel):
     )
     view: Literal["overlay", "heat_map"] = Field("overlay", description="Over the photo, or the colours alone.")
     colormap: Colormap = "inferno"
-    opacity: Opacity = 0.7
+    opacity: Opacity = 0.65
     caption: Caption = False
     format: Literal["png", "webp", "json"] | None = Field(None, description="Instead of the Accept header.")
     lang: Lang = None

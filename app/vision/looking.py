@@ -84,7 +84,7 @@ class MapsWish:
     channels: Channels | None = None
     target: int | None = None
     look: Look = field(default_factory=Look)
-    opacity: float = 0.7
+    opacity: float = 0.65
     overlay: bool = False
     caption: bool = False
     form: Form = "PNG"

@@ -25,7 +25,7 @@ class Veil:
     """How strongly colours cover the picture where the map is hottest, and whether single neurons stay squares."""
 
     colormap: Colormap
-    opacity: float = 0.7
+    opacity: float = 0.65
     smooth: bool = True
 
 
@@ -36,7 +36,7 @@ def draw_overlay(photo: Image.Image, heat: "Tensor", box: Box, veil: Veil) -> Im
     seen = photo.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
     levels = _levels(heat, size, smooth=veil.smooth)
     colours = coloured(levels, veil.colormap)
-    mask = levels.point([round(255 * veil.opacity * (level / 255) ** 0.7) for level in range(256)])
+    mask = levels.point([round(255 * veil.opacity * level / 255) for level in range(256)])
     picture.paste(Image.composite(colours, seen, mask), corner)
     return _bordered(picture, corner, size)
 

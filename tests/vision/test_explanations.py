@@ -42,7 +42,7 @@ def rank_correlation(one: Tensor, two: Tensor) -> float:
     for heat in (one, two):
         _, places, counts = np.unique(heat.numpy(), return_inverse=True, return_counts=True)
         ranks.append((counts.cumsum() - (counts - 1) / 2)[places.flatten()])
-    return float(np.corrcoef(*ranks)[0, 1])
+    return float(torch.corrcoef(torch.from_numpy(np.stack(ranks)))[0, 1])
 
 
 class Pair:
