@@ -161,6 +161,10 @@ def look_at_layers(
         else:
             titles = _titles(classifier.card.name, target, channels, wish.look.language)
             image = draw_sheet(canvas, titles, layers, wish.look)
+        if wish.overlay:  # of a large photo, either half takes a second
+            watch.lap("drawing")
+            yield Pause()
+            watch.go_on()
         body = encoded(image, wish.form, is_drawn=not wish.overlay)
     watch.lap("drawing")
     return Maps(upload, target, layers, body, watch)
@@ -192,7 +196,11 @@ def explain(
     body: bytes | None = None
     if wish.form != "numbers":
         photo = _whole(picture, upload, data, limits).image
-        body = encoded(_heat_drawn(photo, upload, evidence, target, classifier.card.name, wish), wish.form)
+        image = _heat_drawn(photo, upload, evidence, target, classifier.card.name, wish)
+        watch.lap("drawing")
+        yield Pause()
+        watch.go_on()
+        body = encoded(image, wish.form)
     watch.lap("drawing")
     focus = focus_of(evidence.heat_map, upload.seen)
     return Explanation(upload, target, wish.method, layer, evidence, focus, body, watch)

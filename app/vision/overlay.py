@@ -55,7 +55,7 @@ def with_caption(
     """The picture over a strip with two lines of text and the colour scale: its name, its low and its high end."""
     unit = max(12, round(picture.width / 36))
     name, low, high = scale
-    sheet = Image.new("RGB", (max(picture.width, 320), picture.height + round(unit * 6.2)), PAPER)
+    sheet = Image.new("RGB", (max(picture.width, 280), picture.height + round(unit * 6.2)), PAPER)
     sheet.paste(picture, ((sheet.width - picture.width) // 2, 0))
     draw, y, edge = ImageDraw.Draw(sheet), picture.height + round(unit * 0.6), unit // 2
     for title in titles:
