@@ -46,11 +46,12 @@ def integrated_gradients(
 ) -> Algorithm[Evidence]:
     """Of the pixels `(1, 3, H, W)`: which of them raise the target's logit on the way from a blurred picture to it.
 
-    See `attributions`; the heat map takes their sum over the colours, where it is positive.
+    See `attributions`; the heat map takes their sum over the colours and over neighbours, where it is positive. Were
+    only the positive ones summed, the map would show the contrasts of the picture, and hardly change with the head.
     """
     attributed, error = yield from attributions(classifier, pixels, blurred(pixels), target, most=most)
     heat = functional.adaptive_avg_pool2d(attributed.sum(0, keepdim=True), _SIZE)
-    return Evidence(_upwards(_smooth(heat.clamp(min=0), 3)[0]), error)
+    return Evidence(_upwards(_smooth(heat, 5)[0]), error)
 
 
 def attributions(
