@@ -176,8 +176,8 @@ def main() -> None:
     with Client(url) as client:
         for name in wanted or MAKERS:
             for language, picture in MAKERS[name](client).items():
-                # Of a glow, 256 colours would make rings.
-                file = picture.convert("RGB") if name == "explain" else picture.convert("RGB").quantize(256)
+                # Of a glow and of fine steps, 256 colours would make rings.
+                file = picture.convert("RGB") if name in {"look", "explain"} else picture.convert("RGB").quantize(256)
                 file.save(HERE / f"{name}.{language}.png", optimize=True)
 
 
