@@ -1,4 +1,4 @@
-"""The command line: `inkblot serve | classify | ideal | fool | teach | export | jobs | worker | doctor`.
+"""The command line, `inkblot serve | classify | look | explain | ideal | fool | teach` and so on.
 
 torch is imported by those commands alone that need it.
 """
@@ -9,14 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app import __version__, job_commands, teach_commands
+from app import __version__, job_commands, look_commands, teach_commands
 from app.client import (
     DEFAULT_URL,
     Client,
@@ -27,7 +27,7 @@ from app.client import (
     read_all,
     read_picture,
 )
-from app.terminal import AsJson, Server, plain, print_json, tell
+from app.terminal import AsJson, Lang, Server, language_of, plain, print_json, tell
 
 app = typer.Typer(
     name="inkblot",
@@ -104,12 +104,12 @@ def classify(
     model: Annotated[str | None, typer.Option(help="Name of a model; default: the service's.")] = None,
     top_k: Annotated[int, typer.Option(help="How many classes.", min=1, max=1000)] = 5,
     min_score: Annotated[float, typer.Option(help="Leave out less likely classes.", min=0, max=1)] = 0.0,
-    lang: Annotated[Literal["en", "tr"] | None, typer.Option(help="Of the names; default: as LANG says.")] = None,
+    lang: Lang = None,
     server: Server = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Say what is in pictures."""
-    choices = {"model": model, "top_k": top_k, "min_score": min_score, "lang": lang or _language(os.environ)}
+    choices = {"model": model, "top_k": top_k, "min_score": min_score, "lang": lang or language_of(os.environ)}
     with Console(stderr=True).status("Looking …"):  # nothing unless a terminal shows it
         answers = list(_ask(server, pictures, choices))
     if as_json:
@@ -166,12 +166,6 @@ def _classify(client: Client, source: str, choices: Mapping[str, Any]) -> _Answe
         return _Answer(source, error=error)
 
 
-def _language(environ: Mapping[str, str]) -> str:
-    """As POSIX has it: the first of these that is not empty decides."""
-    locale = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
-    return "tr" if locale.startswith("tr") else "en"
-
-
 def _print_table(answers: Sequence[_Answer]) -> None:
     console = Console(width=None if sys.stdout.isatty() else _PAGE)
     stroke = "-" if console.options.ascii_only else "━"
@@ -208,5 +202,6 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0)
 
 
+look_commands.add_to(app)
 job_commands.add_to(app)
 teach_commands.add_to(app)

@@ -173,6 +173,25 @@ class Client:
         choices = {"model": model, "top_k": top_k, "min_score": min_score, "lang": lang}
         return cast("Prediction", self._ask("POST", "/v1/classify", choices=choices, content=data))
 
+    def look(self, picture: bytes, **choices: object) -> dict[str, Any]:
+        """A layer's channels in numbers: `layer`, `channels`, `target` … as POST /v1/feature-maps takes.
+
+        Without a `layer` the stages' as a list, in `data`.
+        """
+        return self._ask("POST", "/v1/feature-maps", choices={**choices, "format": "json"}, content=picture)
+
+    def explain(self, picture: bytes, **choices: object) -> dict[str, Any]:
+        """What a class's score rests on, in numbers: `method`, `target` … as POST /v1/explanations takes."""
+        return self._ask("POST", "/v1/explanations", choices={**choices, "format": "json"}, content=picture)
+
+    def look_drawn(self, picture: bytes, *, form: str = "png", **choices: object) -> bytes:
+        """What `look` tells as a grid of tiles, `form` being png or webp; or exactly, as an array (npy)."""
+        return self._bytes("/v1/feature-maps", "POST", choices={**choices, "format": form}, content=picture)
+
+    def explain_drawn(self, picture: bytes, *, form: str = "png", **choices: object) -> bytes:
+        """What `explain` tells as a heat map over the picture, `form` being png or webp."""
+        return self._bytes("/v1/explanations", "POST", choices={**choices, "format": form}, content=picture)
+
     def models(self, *, lang: str | None = None) -> list[Model]:
         """The cards of all models."""
         return cast("list[Model]", self._ask("GET", "/v1/models", choices={"lang": lang})["data"])
@@ -207,7 +226,7 @@ class Client:
 
     def delete_model(self, name: str) -> None:
         """Forget a model that was taught there."""
-        self._bytes(f"/v1/models/{quote(name, safe='')}", method="DELETE")
+        self._bytes(f"/v1/models/{quote(name, safe='')}", "DELETE")
 
     def jobs(self, *, limit: int = 20) -> list[Job]:
         """Your jobs, newest first."""
@@ -261,17 +280,28 @@ class Client:
         json: Mapping[str, object] | None = None,
     ) -> dict[str, Any]:
         """The answer's JSON, which has the member `expected`."""
-        params = {name: str(value) for name, value in (choices or {}).items() if value is not None}
         answer = self._patiently(
-            lambda: self._http.build_request(method, path, params=params, content=_from_start(content), json=json)
+            lambda: self._http.build_request(
+                method, path, params=_params(choices), content=_from_start(content), json=json
+            )
         )
         body = _json(answer)
         if body is not None and answer.is_success and expected in body:
             return body
         return self._refuse(answer, body)
 
-    def _bytes(self, path: str, *, method: str = "GET", timeout: float = _PATIENCE_S) -> bytes:
-        answer = self._patiently(lambda: self._http.build_request(method, path, timeout=timeout))
+    def _bytes(
+        self,
+        path: str,
+        method: str = "GET",
+        *,
+        choices: Mapping[str, object] | None = None,
+        content: bytes | None = None,
+        timeout: float = _PATIENCE_S,
+    ) -> bytes:
+        answer = self._patiently(
+            lambda: self._http.build_request(method, path, params=_params(choices), content=content, timeout=timeout)
+        )
         if not answer.is_success:
             self._refuse(answer, _json(answer))
         return answer.content
@@ -302,6 +332,12 @@ class Client:
             ) from error
         except httpx2.RequestError as error:
             raise NoServerError(f"{self._url} did not answer: {_reason(error)}.") from error
+
+
+def _params(choices: Mapping[str, object] | None) -> dict[str, str]:
+    """As a query has them: `true`, not `True`, and nothing that was not chosen."""
+    given = {name: value for name, value in (choices or {}).items() if value is not None}
+    return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()}
 
 
 def _connections(base_url: str) -> httpx2.Client:

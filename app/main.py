@@ -15,7 +15,19 @@ import uvicorn
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import classify, export, health, jobs, models, pages, problems, synthesis, teach
+from app.api import (
+    classify,
+    explanations,
+    export,
+    feature_maps,
+    health,
+    jobs,
+    models,
+    pages,
+    problems,
+    synthesis,
+    teach,
+)
 from app.api.dependencies import JobDesk
 from app.api.envelope import Envelope
 from app.api.uploads import uploads
@@ -86,6 +98,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(Envelope, max_body=settings.max_request_bytes, larger={teach.PATH: settings.max_archive_bytes})
     app.include_router(classify.router, prefix="/v1")
+    app.include_router(feature_maps.router, prefix="/v1")
+    app.include_router(explanations.router, prefix="/v1")
     app.include_router(models.router, prefix="/v1")
     app.include_router(teach.router, prefix="/v1")
     app.include_router(export.router, prefix="/v1")

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -10,6 +11,8 @@ from rich.text import Text
 
 Server = Annotated[str, typer.Option(help="Address of the service.", envvar="INKBLOT_URL", metavar="URL")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+Lang = Annotated[Literal["en", "tr"] | None, typer.Option(help="Of names and words; default: as LANG says.")]
 
 
 def tell(message: str) -> None:
@@ -24,3 +27,9 @@ def plain(text: str, style: str = "") -> Text:
 def print_json(value: object) -> None:
     every_letter = sys.stdout.encoding.lower().replace("-", "").startswith("utf")
     sys.stdout.write(json.dumps(value, ensure_ascii=not every_letter, indent=2) + "\n")
+
+
+def language_of(environ: Mapping[str, str]) -> str:
+    """As POSIX has it: the first of these that is not empty decides."""
+    locale = next(filter(None, map(environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "tr" if locale.startswith("tr") else "en"

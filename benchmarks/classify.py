@@ -76,11 +76,11 @@ def measure(server: Server, photos: list[str], seconds: float, data_dir: Path) -
             start_s=start_s,
             rate_1=len(quick) / alone.outcome.seconds,
             p50_1_ms=statistics.median(quick),
-            p99_1_ms=_p99(quick),
+            p99_1_ms=p99(quick),
             cpu_1_ms=alone.cpu_ms,
             rate_16=len(slow) / busy.outcome.seconds,
             p50_16_ms=statistics.median(slow),
-            p99_16_ms=_p99(slow),
+            p99_16_ms=p99(slow),
             cpu_ms=busy.cpu_ms,
             load_cpu_ms=busy.outcome.cpu_s * 1e3 / len(busy.outcome.answers),
             memory_mb=memory_mb(pid),
@@ -114,7 +114,7 @@ class _Foreign:
         return busy - times.children_user - times.children_system - (cpu_seconds(self._server) if self._server else 0)
 
 
-def _p99(latencies: list[float]) -> float:
+def p99(latencies: list[float]) -> float:
     return statistics.quantiles(latencies, n=100, method="inclusive")[98]
 
 

@@ -1,4 +1,4 @@
-"""Makes the README's pictures from the answers of a running service: `python docs/make_pictures.py [URL]`."""
+"""Makes the README's pictures from the answers of a running service: `python docs/make_pictures.py [URL] [NAME …]`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import get_data_path
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from app.client import DEFAULT_URL, Client, Job
 
@@ -22,6 +22,11 @@ IDEALS = (
     ("zebra", "lesson", 3),
     ("zebra", "raw", 3),
 )
+CENTRES = {"basenji.png": (0.75, 0.5), "cat.jpg": (0.57, 0.5)}
+METHODS = {
+    "en": {"grad_cam": "Grad-CAM", "integrated_gradients": "integrated gradients", "occlusion": "occlusion"},
+    "tr": {"grad_cam": "Grad-CAM", "integrated_gradients": "tümleşik gradyanlar", "occlusion": "örtme"},
+}
 WIDTH, TOP, ROW, MARGIN = 250, 250, 42, 14
 INK, FAINT, BAR, PAPER = "#1c1c22", "#d9d9e3", "#4457c0", "#ffffff"
 
@@ -46,6 +51,39 @@ def strip(client: Client, language: str) -> Image.Image:
             draw.rounded_rectangle((left, y + 24, left + WIDTH, y + 30), 3, FAINT)
             draw.rounded_rectangle((left, y + 24, left + max(6, round(WIDTH * one["score"])), y + 30), 3, BAR)
     return sheet
+
+
+def looked(client: Client) -> Mapping[str, Image.Image]:
+    """What every stage makes of the cat."""
+    cat = (SAMPLES / "cat.jpg").read_bytes()
+    return {
+        language: Image.open(BytesIO(client.look_drawn(cat, model="imagenet", target="tabby", lang=language)))
+        for language in ("en", "tr")
+    }
+
+
+def explained(client: Client) -> Mapping[str, Image.Image]:
+    """A dog and a cat in one picture, and where three methods find either of them."""
+    pair = Image.new("RGB", (500, 500))
+    for left, name in ((0, "basenji.png"), (250, "cat.jpg")):
+        with Image.open(SAMPLES / name) as photo:
+            pair.paste(ImageOps.fit(photo.convert("RGB"), (250, 500), centering=CENTRES[name]), (left, 0))
+    file = BytesIO()
+    pair.save(file, "PNG")
+    asked = (
+        ("basenji", "grad_cam"), ("tabby", "grad_cam"), ("tabby", "integrated_gradients"), ("tabby", "occlusion"),
+    )  # fmt: skip
+    rows = {}
+    for language in ("en", "tr"):
+        known = names(client, language)
+        tiles = []
+        for label, method in asked:
+            wanted = {"model": "imagenet", "target": label, "method": method, "lang": language}
+            where = client.explain(file.getvalue(), **wanted)["focus_text"]
+            drawn = Image.open(BytesIO(client.explain_drawn(file.getvalue(), **wanted)))
+            tiles.append((drawn, f"{known[label]}: {where}", METHODS[language][method]))
+        rows[language] = row(tiles)
+    return rows
 
 
 def ended(client: Client, job: Job) -> dict[str, Any]:
@@ -125,12 +163,22 @@ def fooled(client: Client) -> Mapping[str, Image.Image]:
     return rows
 
 
+def classified(client: Client) -> Mapping[str, Image.Image]:
+    return {language: strip(client, language) for language in ("en", "tr")}
+
+
+MAKERS = {"classify": classified, "look": looked, "explain": explained, "ideal": ideals, "fooled": fooled}
+
+
 def main() -> None:
-    with Client(sys.argv[1] if len(sys.argv) > 1 else DEFAULT_URL) as client:
-        classified = {language: strip(client, language) for language in ("en", "tr")}
-        for name, rows in (("classify", classified), ("ideal", ideals(client)), ("fooled", fooled(client))):
-            for language, picture in rows.items():
-                picture.quantize(256).save(HERE / f"{name}.{language}.png", optimize=True)
+    """Of the pictures that are named, or of all."""
+    url, *wanted = sys.argv[1:] or [DEFAULT_URL]
+    with Client(url) as client:
+        for name in wanted or MAKERS:
+            for language, picture in MAKERS[name](client).items():
+                # Of a glow and of fine steps, 256 colours would make rings.
+                file = picture.convert("RGB") if name in {"look", "explain"} else picture.convert("RGB").quantize(256)
+                file.save(HERE / f"{name}.{language}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -51,12 +51,12 @@ def preferred_language(request: Request) -> str:
     for position, choice in enumerate(request.headers.get("accept-language", "").split(",")):
         name, _, parameters = choice.partition(";")
         tag = name.strip().partition("-")[0].lower()
-        if tag in LANGUAGES and (quality := _quality(parameters)) > 0:
-            ranked.append((-quality, position, tag))
+        if tag in LANGUAGES and (liking := quality(parameters)) > 0:
+            ranked.append((-liking, position, tag))
     return min(ranked)[2] if ranked else LANGUAGES[0]
 
 
-def _quality(parameters: str) -> float:
+def quality(parameters: str) -> float:
     name, _, value = parameters.strip().partition("=")
     try:
         return float(value) if name.strip() == "q" else 1.0
@@ -71,7 +71,7 @@ async def accepts_json(request: Request) -> None:
         return
     for choice in accept.split(","):
         media, _, parameters = choice.partition(";")
-        if media.strip().lower() in {"*/*", "application/*", "application/json"} and _quality(parameters) > 0:
+        if media.strip().lower() in {"*/*", "application/*", "application/json"} and quality(parameters) > 0:
             return
     raise NotAcceptableError(f"This path answers in application/json, and the Accept header has only {accept!r}.")
 

@@ -20,6 +20,7 @@ from app.vision.adversarial_images import TargetIsSourceError
 from app.vision.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
 from app.vision.batcher import QueueFullError
 from app.vision.dataset import DatasetError, NotEnoughImagesError
+from app.vision.encoding import UnencodableError
 from app.vision.examples import NoExamplesError, UnknownPictureError
 from app.vision.image import ImageTooLargeError, InvalidImageError, UnsupportedImageError
 from app.vision.inference import EngineUnavailableError
@@ -249,6 +250,7 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
     StorageFullError: "storage-full",
     TargetIsSourceError: "target-is-source",
     TooManyJobsError: "queue-full",
+    UnencodableError: "not-acceptable",
     UnknownBackboneError: "unknown-backbone",
     UnknownFileError: "unknown-file",
     UnknownJobError: "unknown-job",

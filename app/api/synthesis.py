@@ -33,7 +33,7 @@ from app.jobs.params import (
 from app.vision.adversarial_images import TargetIsSourceError
 from app.vision.attacks import STEPS
 from app.vision.ideal_images import PRESETS
-from app.vision.layers import UnknownLayerError, list_layers, nearest_layers
+from app.vision.layers import find_layer
 
 router = APIRouter(tags=["synthesis"], dependencies=[Depends(accepts_json)])
 
@@ -145,10 +145,8 @@ def _seed(seed: int | None, key: str | None) -> int:
 async def _check_channel(predictor: Predictor, model: str, aim: ChannelChoice) -> None:
     """Raises `UnknownLayerError`, or `ChoiceError` for a channel or neuron that the layer does not have."""
     classifier = await predictor.load(model)
-    layers = {layer.name: layer for layer in await asyncio.to_thread(list_layers, classifier.backbone)}
-    if aim.layer not in layers:
-        raise UnknownLayerError(f"There is no layer {aim.layer!r}.", nearest_layers(aim.layer, layers))
-    channels, height, width = layers[aim.layer].shape
+    _, layer = await asyncio.to_thread(find_layer, classifier.backbone, aim.layer)
+    channels, height, width = layer.shape
     for name, value, end in (("channel", aim.channel, channels), ("x", aim.x, width), ("y", aim.y, height)):
         if value is not None and value >= end:
             raise ChoiceError(f"/body/objective/{name}", f"{aim.layer} has {name} 0 to {end - 1}, not {value}.")

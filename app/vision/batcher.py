@@ -1,6 +1,9 @@
 """Batches form by themselves: whoever is idle takes what waits, and nobody waits for a batch to fill.
 
 An idle service answers a batch of one at once; under load the batches grow up to `max_batch`.
+
+Longer work comes as a *course*, a generator that pauses after each short piece. Courses take turns with each other and
+with the batches, and one thread at least is always left to the batches (where there is more than one).
 """
 
 import asyncio
@@ -8,12 +11,13 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Outcome = TypeVar("Outcome")
 
 
 class QueueFullError(RuntimeError):
@@ -32,6 +36,13 @@ class Waiting(Generic[Item, Result]):
     since: float
 
 
+@dataclass(frozen=True)
+class _Following:
+    course: Generator[object, None, Any]
+    answer: "asyncio.Future[Any]"
+    loop: asyncio.AbstractEventLoop
+
+
 class Batcher(Generic[Item, Result]):
     """A bounded queue and the threads that empty it, each running a batch from first to last step.
 
@@ -46,11 +57,14 @@ class Batcher(Generic[Item, Result]):
         threads: int,
         max_batch: int = 16,
         max_queue: int = 256,
+        max_courses: int = 16,
         on_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self._run, self._on_thread = run, on_thread
-        self.max_batch, self._max_queue = max_batch, max_queue
+        self.max_batch, self._max_queue, self._max_courses = max_batch, max_queue, max_courses
         self._waiting: deque[Waiting[Item, Result]] = deque()
+        self._courses: deque[_Following] = deque()
+        self._running_courses, self._most_courses = 0, max(1, threads - 1)
         self._changed = threading.Condition()
         self._idle = 0
         self._closed = False
@@ -70,6 +84,20 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify()
         return answer
 
+    def follow(self, course: Generator[object, None, Outcome]) -> "asyncio.Future[Outcome]":
+        """Run a course to its end, piece by piece, on whichever thread has time; raises `QueueFullError` at once.
+
+        When the answer is cancelled, the course is closed before its next piece.
+        """
+        loop = asyncio.get_running_loop()
+        with self._changed:
+            if self._closed or len(self._courses) + self._running_courses >= self._max_courses:
+                raise QueueFullError(max(1, len(self._courses)))
+            answer: asyncio.Future[Outcome] = loop.create_future()
+            self._courses.append(_Following(course, answer, loop))
+            self._changed.notify()
+        return answer
+
     def __len__(self) -> int:
         return len(self._waiting)
 
@@ -83,30 +111,68 @@ class Batcher(Generic[Item, Result]):
 
     def _work(self) -> None:
         self._on_thread()
-        while batch := self._take():
-            live = [one for one in batch if not one.answer.cancelled()]  # the client went away: skip the work
-            if not live:
-                continue
-            began = time.perf_counter()
-            try:
-                results = self._run([one.item for one in live])
-            except Exception as error:  # a bug or a full device fails this batch, never the thread
-                results = [error] * len(live)
-            took = (time.perf_counter() - began) / len(live) / len(self._threads)
-            self._seconds_an_item += 0.1 * (took - self._seconds_an_item)
-            for loop in {one.loop for one in live}:
-                mine = [(one.answer, result) for one, result in zip(live, results, strict=True) if one.loop is loop]
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(_settle, mine)  # one wake-up of the event loop for the whole batch
+        prefers_batch = True
+        while work := self._take(prefers_batch=prefers_batch):
+            prefers_batch = isinstance(work, _Following)  # after a piece of a course it is the batches' turn
+            if isinstance(work, _Following):
+                self._go_on(work)
+            else:
+                self._answer(work)
 
-    def _take(self) -> list[Waiting[Item, Result]]:
-        """This thread's fair share of what waits; empty when the batcher was closed."""
+    def _answer(self, batch: "list[Waiting[Item, Result]]") -> None:
+        live = [one for one in batch if not one.answer.cancelled()]  # the client went away: skip the work
+        if not live:
+            return
+        began = time.perf_counter()
+        try:
+            results = self._run([one.item for one in live])
+        except Exception as error:  # a bug or a full device fails this batch, never the thread
+            results = [error] * len(live)
+        took = (time.perf_counter() - began) / len(live) / len(self._threads)
+        self._seconds_an_item += 0.1 * (took - self._seconds_an_item)
+        for loop in {one.loop for one in live}:
+            mine = [(one.answer, result) for one, result in zip(live, results, strict=True) if one.loop is loop]
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, mine)  # one wake-up of the event loop for the whole batch
+
+    def _go_on(self, following: _Following) -> None:
+        """One piece; then the course waits for its next turn, unless this was the last one."""
+        ended, outcome = True, None
+        try:
+            if following.answer.cancelled():
+                following.course.close()
+            else:
+                next(following.course)
+                ended = False
+        except StopIteration as end:
+            outcome = end.value
+        except Exception as error:  # this course's alone
+            outcome = error
+        with self._changed:
+            self._running_courses -= 1
+            if not ended:
+                self._courses.append(following)
+            self._changed.notify_all()
+        if ended and not following.loop.is_closed():
+            following.loop.call_soon_threadsafe(_settle, [(following.answer, outcome)])
+
+    def _take(self, *, prefers_batch: bool) -> "list[Waiting[Item, Result]] | _Following | None":
+        """This thread's fair share of what waits, or a course's turn; None when the batcher was closed."""
         with self._changed:
             self._idle += 1
-            self._changed.wait_for(lambda: self._waiting or self._closed)
+            self._changed.wait_for(lambda: self._waiting or self._may_go_on() or self._is_done())
             share = math.ceil(len(self._waiting) / self._idle)
             self._idle -= 1
-            return [self._waiting.popleft() for _ in range(min(share, self.max_batch, len(self._waiting)))]
+            if self._may_go_on() and not (self._waiting and prefers_batch):
+                self._running_courses += 1
+                return self._courses.popleft()
+            return [self._waiting.popleft() for _ in range(min(share, self.max_batch, len(self._waiting)))] or None
+
+    def _may_go_on(self) -> bool:
+        return bool(self._courses) and self._running_courses < self._most_courses
+
+    def _is_done(self) -> bool:
+        return self._closed and not self._courses and not self._running_courses
 
 
 def _settle(results: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]") -> None:

@@ -22,6 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from app.vision.layers import capture
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -51,6 +53,14 @@ class Forward(Protocol):
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor: ...
 
 
+class StagedForward(Forward, Protocol):
+    """One that also tells what is on the way to the features."""
+
+    def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
+        """What one canvas is at the end of one of the backbone's stages, `(1, C, H, W)` in float32."""
+        ...
+
+
 def to_pixels(canvases: NDArray[np.uint8], device: torch.device) -> Tensor:
     """8-bit `(N, H, W, 3)` to floats `(N, 3, H, W)` in [0, 1]; the memory layout is channels_last already."""
     return torch.from_numpy(canvases).to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
@@ -76,6 +86,11 @@ class TorchForward:
             features: Tensor = self.backbone(to_pixels(canvases, self.device))
             return features.float()
 
+    def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
+        with torch.inference_mode(), capture(self.backbone.network, [name]) as activations:
+            self.backbone(to_pixels(canvas[None], self.device))
+        return activations[name]
+
 
 class OpenVinoForward:
     """The backbone compiled by OpenVINO in float32 for the CPU, for one canvas at a time.
@@ -99,12 +114,19 @@ class OpenVinoForward:
             "INFERENCE_NUM_THREADS": threads,
         }
         try:
-            self._compiled = core.compile_model(core.read_model(converted), "CPU", options)
+            model = core.read_model(converted)
+            self._compiled = core.compile_model(_one_output(model, 0), "CPU", options)
         except RuntimeError:  # a file that a full disk or a crash cut short: once more from the start
             shutil.rmtree(converted.parent, ignore_errors=True)
-            converted = _converted(backbone, cache_dir)
-            self._compiled = core.compile_model(core.read_model(converted), "CPU", options)
+            model = core.read_model(_converted(backbone, cache_dir))
+            self._compiled = core.compile_model(_one_output(model, 0), "CPU", options)
         self._requests = threading.local()
+        self._compile: Callable[[int], Any] = lambda number: core.compile_model(
+            _one_output(model, number), "CPU", options
+        )
+        self._compiled_stages: dict[str, Any] = {}
+        self._compiling = threading.Lock()
+        self._stages = backbone.card.stages
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
         if not hasattr(self._requests, "mine"):
@@ -116,10 +138,41 @@ class OpenVinoForward:
             features.append(request.get_output_tensor(0).data.copy())
         return torch.from_numpy(np.concatenate(features))
 
+    def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
+        """Compiled, as far as this stage, at its first call: the weights up to there are then in memory once more."""
+        requests: dict[str, Any] = self._requests.__dict__.setdefault("stages", {})
+        if name not in requests:
+            number = self._stages.index(name) + 1
+            with self._compiling:
+                if name not in self._compiled_stages:
+                    self._compiled_stages[name] = self._compile(number)
+            requests[name] = self._compiled_stages[name].create_infer_request()
+        requests[name].infer({0: canvas[None]}, share_inputs=True)
+        return torch.from_numpy(requests[name].get_output_tensor(0).data.copy())
+
+
+class _WithStages(nn.Module):
+    """A backbone that gives out its features and what its stages end with."""
+
+    def __init__(self, backbone: "Backbone") -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        names = self.backbone.card.stages
+        with capture(self.backbone.network, names) as activations:
+            features: Tensor = self.backbone(pixels)
+        return features, *(activations[name] for name in names)
+
+
+def _one_output(model: Any, number: int) -> Any:  # noqa: ANN401 -- types of OpenVINO
+    """0 for the features, then the stages; without the others, which would cost time to write out."""
+    return _openvino().Model([model.get_results()[number]], model.get_parameters())
+
 
 def quickest_forward(
     backbone: "Backbone", head: nn.Linear, *, device: torch.device, engine: Engine, cache_dir: Path, threads: int
-) -> Forward:
+) -> StagedForward:
     """The quickest implementation here whose probabilities agree with plain float32 PyTorch to `PARITY`.
 
     Raises `EngineUnavailableError` if `engine` asks for OpenVINO by name and it cannot be had.
@@ -130,7 +183,7 @@ def quickest_forward(
     if engine == "openvino" and device.type != "cpu":
         raise EngineUnavailableError(f"OpenVINO serves the CPU, and the device is {device}.")
     candidates = _cpu_candidates if device.type == "cpu" else _accelerator_candidates
-    agreeing: list[Forward] = [
+    agreeing: list[StagedForward] = [
         candidate
         for candidate in candidates(backbone, device, cache_dir, threads)
         if _agrees(candidate, reference, backbone, head)
@@ -142,7 +195,7 @@ def quickest_forward(
     return min([reference, *agreeing], key=lambda forward: _milliseconds(forward, backbone))
 
 
-def _cpu_candidates(backbone: "Backbone", _: torch.device, cache_dir: Path, threads: int) -> Iterable[Forward]:
+def _cpu_candidates(backbone: "Backbone", _: torch.device, cache_dir: Path, threads: int) -> Iterable[StagedForward]:
     try:
         yield OpenVinoForward(backbone, cache_dir, threads=threads)
     except ImportError:
@@ -151,7 +204,7 @@ def _cpu_candidates(backbone: "Backbone", _: torch.device, cache_dir: Path, thre
         log.warning("OpenVINO cannot compile %s: PyTorch answers. %s", backbone.card.name, error)
 
 
-def _accelerator_candidates(backbone: "Backbone", device: torch.device, *_: object) -> Iterable[Forward]:
+def _accelerator_candidates(backbone: "Backbone", device: torch.device, *_: object) -> Iterable[StagedForward]:
     for precision in (torch.bfloat16, torch.float16):
         yield TorchForward(backbone, device, precision)
 
@@ -213,7 +266,7 @@ def _convert(backbone: "Backbone", path: Path) -> None:
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]  # sizes are constants here, and are meant to be
-        model = openvino.convert_model(backbone, example_input=torch.rand(1, 3, size, size))
+        model = openvino.convert_model(_WithStages(backbone), example_input=torch.rand(1, 3, size, size))
     model.reshape([1, 3, size, size])
     steps = openvino.preprocess.PrePostProcessor(model)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
@@ -231,7 +284,7 @@ def _openvino() -> Any:  # noqa: ANN401 -- a module without types
 
 
 def _fingerprint(backbone: "Backbone") -> str:
-    digest = sha256(f"one canvas {_openvino().__version__} {torch.__version__} {backbone.fit}".encode())
+    digest = sha256(f"one canvas with stages {_openvino().__version__} {torch.__version__} {backbone.fit}".encode())
     for name, values in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(values.contiguous().numpy().tobytes())

@@ -1,6 +1,7 @@
 """The layers of a network that can be looked into: their names, shapes and activations."""
 
 import difflib
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -51,6 +52,17 @@ def list_layers(backbone: Backbone) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
+def find_layer(backbone: Backbone, name: str) -> tuple[int, Layer]:
+    """A layer and its place in the list of layers; raises `UnknownLayerError`."""
+    layers = list_layers(backbone)
+    for index, layer in enumerate(layers):
+        if layer.name == name:
+            return index, layer
+    known = name in dict(backbone.network.named_modules())
+    message = f"The layer {name!r} has no spatial output." if known else f"There is no layer {name!r}."
+    raise UnknownLayerError(message, nearest_layers(name, [layer.name for layer in layers]))
+
+
 def _spatial_outputs(backbone: Backbone) -> Iterator[tuple[str, tuple[int, int, int]]]:
     """Names and shapes; of modules that pass on the very same tensor (a container and its last child) only one."""
     network = backbone.network
@@ -96,14 +108,18 @@ def _is_spatial(output: object) -> TypeGuard[Tensor]:
 def capture(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
     """Within, each forward pass puts the activations `(N, C, H, W)` of these layers into the dictionary.
 
-    Gradients reach them. Of a module that runs more than once it is the last activation. Raises
-    `UnknownLayerError` for a name that is not there, and in the forward pass for an output that is not spatial.
+    Gradients reach them. Of a module that runs more than once it is the last activation; passes of other threads are
+    not looked at. Raises `UnknownLayerError` for a name that is not there, and in the forward pass for an output that
+    is not spatial.
     """
     modules = dict(network.named_modules())
     activations: dict[str, Tensor] = {}
+    thread = threading.get_ident()
 
     def keep(name: str) -> Any:  # noqa: ANN401 -- a hook
-        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
+            if threading.get_ident() != thread:
+                return None
             if not _is_spatial(output):
                 raise UnknownLayerError(f"The layer {name!r} has no spatial output.", _nearest(name, modules))
             activations[name] = output

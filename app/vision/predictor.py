@@ -4,11 +4,11 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -17,13 +17,16 @@ from torch import Tensor
 from app.vision.batcher import Batcher
 from app.vision.classifier import Classifier, ModelCard
 from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
-from app.vision.inference import Engine, Forward, quickest_forward
+from app.vision.inference import Engine, StagedForward, quickest_forward
 from app.vision.labels import Label, Labels
 from app.vision.repository import ModelRepository
 from app.vision.threads import use_threads
 
 if TYPE_CHECKING:
+    from app.vision.ask import Course
     from app.vision.backbones import Backbone
+
+Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +116,7 @@ class Predictor:
         self.default_model = default_model
         self._engine, self._cache_dir = engine, cache_dir
         self._threads = threads if self.device.type == "cpu" else 1
-        self._forwards: dict[Backbone, Forward] = {}
+        self._forwards: dict[Backbone, StagedForward] = {}
         self._preparing = asyncio.Lock()
         self._max_batch = max_batch
         self._batcher = Batcher(
@@ -127,6 +130,15 @@ class Predictor:
     async def classify(self, classifier: Classifier, data: bytes) -> Prediction:
         """By a classifier from `load`. Raises `InvalidImageError`, or `QueueFullError` at once."""
         return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
+
+    def follow(
+        self, classifier: Classifier, course: "Callable[[StagedForward], Course[Result]]"
+    ) -> "asyncio.Future[Result]":
+        """Run longer work of a classifier from `load` in turns with classification; raises `QueueFullError` at once.
+
+        Whoever cancels the answer stops it at its next pause.
+        """
+        return self._batcher.follow(course(self._forwards[classifier.backbone]))
 
     async def load(self, name: str | None = None) -> Classifier:
         """The classifier (the default one without a name), its forward path chosen and warm; quick if used before.

@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -141,5 +141,103 @@ def test_threads_share_what_waits() -> None:
             gate.open.set()
             assert [await first, await second] == [0, 20]
             assert gate.batches == [[0], [2]]
+
+    asyncio.run(scenario())
+
+
+def counting(
+    pieces: int, done: list[str], name: str = "course", gate: threading.Event | None = None
+) -> Generator[None, None, str]:
+    try:
+        for _ in range(pieces):
+            if gate:
+                assert gate.wait(10)
+            done.append(name)
+            yield
+    finally:
+        done.append(f"{name} ended")
+    return f"{name} is done"
+
+
+def test_a_course_is_followed_to_its_end_and_its_exception_reaches_the_caller_alone() -> None:
+    def failing() -> Generator[None, None, str]:
+        yield
+        raise ValueError("no such thing")
+
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=2)
+        good, bad = batcher.follow(counting(3, [])), batcher.follow(failing())
+        assert await good == "course is done"
+        with pytest.raises(ValueError, match="no such thing"):
+            await bad
+        assert await batcher.submit(1) == 1
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+
+
+def test_courses_take_turns_with_each_other_and_with_the_batches() -> None:
+    done: list[str] = []
+
+    def run(items: Sequence[int]) -> Sequence[int]:
+        done.append("batch")
+        return items
+
+    async def scenario() -> None:
+        batcher = Batcher(run, threads=1, max_batch=1)
+        gate = threading.Event()
+        courses = [batcher.follow(counting(3, done, name, gate)) for name in ("a", "b")]
+        items = [batcher.submit(number) for number in range(2)]
+        gate.set()
+        await asyncio.gather(*courses, *items)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+    pieces = [one for one in done if "ended" not in one]
+    assert sorted(pieces) == ["a"] * 3 + ["b"] * 3 + ["batch"] * 2
+    assert [one for one in pieces if one != "batch"] == ["a", "b"] * 3
+    assert "batch" not in pieces[-3:]  # both were taken between the first pieces
+
+
+def test_a_thread_is_left_to_the_batches_while_courses_run() -> None:
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=2)
+        gate = threading.Event()
+        courses = [batcher.follow(counting(1, [], gate=gate)) for _ in range(3)]
+        for number in range(5):  # would wait for the gate, and fail, if courses held both threads
+            assert await asyncio.wait_for(batcher.submit(number), 5) == number
+        gate.set()
+        await asyncio.gather(*courses)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+
+
+def test_too_many_courses_are_refused_and_a_cancelled_one_is_closed_before_its_next_piece() -> None:
+    done: list[str] = []
+
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=1, max_courses=2)
+        gate = threading.Event()
+        stays, gone = batcher.follow(counting(1, done, "a", gate)), batcher.follow(counting(9, done, "b"))
+        with pytest.raises(QueueFullError):
+            batcher.follow(counting(1, done))
+        gone.cancel()
+        gate.set()
+        assert await stays == "a is done"
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+    assert "b" not in done
+
+
+def test_closing_ends_the_courses_that_were_accepted() -> None:
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=2)
+        course = batcher.follow(counting(5, []))
+        await asyncio.to_thread(batcher.close)
+        assert await course == "course is done"
+        with pytest.raises(QueueFullError):
+            batcher.follow(counting(1, []))
 
     asyncio.run(scenario())

@@ -1,0 +1,61 @@
+"""POST /v1/explanations."""
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.classify import PICTURE_BODY
+from app.api.dependencies import Picture, Predictor, milliseconds_since_start, preferred_language
+from app.api.feature_maps import LOOK_PROBLEMS
+from app.api.look_schemas import ExplanationChoices, ExplanationOut, timing_of
+from app.api.negotiation import Answer, in_forms, negotiated, while_connected
+from app.api.problems import ChoiceError, responses
+from app.vision.encoding import Encoding
+from app.vision.looking import ExplanationWish, explain, layers_of
+from app.vision.overlay import Veil
+
+router = APIRouter(tags=["look inside"])
+
+_FORMS: dict[str, Literal["numbers"] | Encoding] = {"png": "PNG", "webp": "WEBP", "json": "numbers"}
+
+
+@router.post(
+    "/explanations",
+    response_model=ExplanationOut,
+    openapi_extra=PICTURE_BODY,
+    responses=in_forms("png", "webp") | responses(*LOOK_PROBLEMS),
+)
+async def make_explanation(
+    request: Request, predictor: Predictor, choices: Annotated[ExplanationChoices, Query()], picture: Picture
+) -> Response:
+    """Show what a class's score rests on, as a heat map over the whole picture.
+
+    What the network did not get to see is hatched. With `Accept: application/json` the heat map in numbers, the box
+    around its hottest part, and where that is in words.
+    """
+    form = negotiated(request, choices.format, tuple(_FORMS))
+    if choices.layer and choices.method != "grad_cam":
+        raise ChoiceError("/query/layer", f"layer: {choices.method} looks at the pixels; only grad_cam takes a layer.")
+    classifier = await predictor.load(choices.model)
+    target = classifier.labels.find(choices.target).index if choices.target is not None else None
+    (layer,) = await asyncio.to_thread(layers_of, classifier, choices.layer) if choices.layer else (None,)
+    language = choices.lang or preferred_language(request)
+    wish = ExplanationWish(
+        method=choices.method,
+        layer=layer,
+        target=target,
+        veil=Veil(choices.colormap, choices.opacity),
+        bare=choices.view == "heat_map",
+        caption=choices.caption,
+        language=language,
+        form=_FORMS[form],
+    )
+    limits = predictor.limits
+    answer = predictor.follow(classifier, lambda forward: explain(classifier, forward, picture, limits, wish))
+    found = await while_connected(request, answer)
+    timing = timing_of(found.watch, milliseconds_since_start(request))
+    if found.body is not None:
+        return Answer(found.body, form, timing)
+    body = ExplanationOut.of(found, classifier.card, language, timing)
+    return Answer(body.model_dump_json().encode(), form, timing)

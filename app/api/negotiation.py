@@ -1,0 +1,75 @@
+"""In which form an answer goes out: what the Accept header likes best, unless `format` says it."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
+
+from app.api.dependencies import quality
+from app.api.problems import NotAcceptableError
+from app.api.schemas import Timing
+
+Result = TypeVar("Result")
+
+MEDIA_TYPES: Final[Mapping[str, str]] = {
+    "png": "image/png",
+    "webp": "image/webp",
+    "json": "application/json",
+    "npy": "application/x-npy",
+}
+_LOOK_S: Final = 0.25
+
+
+class Answer(Response):
+    """A body in one of the forms, with what it took in Server-Timing."""
+
+    def __init__(self, body: bytes, form: str, timing: Timing) -> None:
+        told = ", ".join(f"{name};dur={value}" for name, value in timing.model_dump().items())
+        super().__init__(
+            body, headers={"Vary": "Accept, Accept-Language", "Server-Timing": told}, media_type=MEDIA_TYPES[form]
+        )
+
+
+def in_forms(*forms: str) -> dict[int | str, dict[str, Any]]:
+    """For a route's OpenAPI: the forms beside JSON in which it answers."""
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    return {200: {"content": {MEDIA_TYPES[form]: binary for form in forms}}}
+
+
+def negotiated(request: Request, wanted: str | None, forms: tuple[str, ...]) -> str:
+    """One of the forms, of equally liked ones the first; raises `NotAcceptableError` if none will do."""
+    accept = request.headers.get("accept", "").strip()
+    if wanted or not accept:
+        return wanted or forms[0]
+    ranked = {form: _liking(accept, MEDIA_TYPES[form]) for form in forms}
+    best = max(forms, key=lambda form: ranked[form])
+    if ranked[best] <= 0:
+        offered = ", ".join(MEDIA_TYPES[form] for form in forms)
+        raise NotAcceptableError(f"This path answers in {offered}, and the Accept header has only {accept!r}.")
+    return best
+
+
+def _liking(accept: str, media: str) -> float:
+    """The quality that the most specific range of the header gives to a media type (RFC 9110, 12.5.1)."""
+    found: tuple[int, float] = (0, 0.0)
+    for choice in accept.split(","):
+        name, _, parameters = choice.partition(";")
+        ranges = {"*/*": 1, f"{media.partition('/')[0]}/*": 2, media: 3}
+        specific = ranges.get(name.strip().lower(), 0)
+        if specific > found[0]:
+            found = specific, quality(parameters)
+    return found[1]
+
+
+async def while_connected(request: Request, answer: "asyncio.Future[Result]") -> Result:
+    """The answer; when the client goes away the work for it is stopped, and `ClientDisconnect` raised."""
+    try:
+        while not answer.done():
+            await asyncio.wait({answer}, timeout=_LOOK_S)
+            if not answer.done() and await request.is_disconnected():
+                raise ClientDisconnect
+        return answer.result()
+    finally:
+        answer.cancel()  # does nothing to one that is done
