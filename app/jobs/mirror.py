@@ -6,10 +6,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Semaphore
 from typing import Any, Final
 
 from app.jobs.files import StorageDownError
@@ -20,6 +21,7 @@ from app.vision.model_folder import (
     ORIGIN,
     BrokenModelError,
     delete,
+    forget_drafts,
     install,
     open_draft,
     read_card,
@@ -31,8 +33,12 @@ log = logging.getLogger(__name__)
 
 _LOOKS: Final = 10
 """For models that are not here, in a second: one request each, so that a flood of unknown names stays a trickle."""
+_WAITING: Final = 3
+"""Threads for them, while the store does not answer."""
 _QUIET_S: Final = 5.0
 _SWEEP_S: Final = 600.0
+_OLD: Final = timedelta(hours=1)
+"""A draft of that age is of a process that was killed while it copied."""
 
 
 class ModelMirror:
@@ -46,12 +52,13 @@ class ModelMirror:
         self._pulling, self._installing = Lock(), Lock()
         self._pulled = self._swept = self._quiet_until = -float("inf")
         self._looks: deque[float] = deque(maxlen=_LOOKS)
+        self._finding = Semaphore(_WAITING)
         self._told: set[str] = set()
 
     def publish(self, name: str, record: Mapping[str, Any], files: Mapping[str, bytes], *, replace: bool) -> int:
-        """In the store, then here. Raises as `ModelStore.publish`."""
+        """In the store, then here, where it may come later. Raises as `ModelStore.publish`."""
         stored = self._store.publish(name, record, files, replace=replace)
-        self._install(name, stored, partial(write_files, files=files))
+        self._attempt(name, partial(self._install, name, stored, partial(write_files, files=files)))
         return stored.version
 
     def delete(self, name: str) -> None:
@@ -65,18 +72,21 @@ class ModelMirror:
         if now < self._quiet_until or (len(self._looks) == _LOOKS and now - self._looks[0] < 1):
             return
         self._looks.append(now)
-        self._attempt(name, partial(self._fetch, name))
+        self._attempt(name, partial(self._find, name))
 
     def pull(self, *, older_than: float = 0.0) -> None:
-        """Make the copies equal to the store, unless that was or is being done within these seconds."""
-        if not self._pulling.acquire(blocking=not older_than):
+        """Make the copies equal to the store.
+
+        With `older_than` not if that was done within these seconds, is being done, or cannot be for the moment.
+        """
+        if older_than and time.monotonic() < max(self._pulled + older_than, self._quiet_until):
             return
-        try:
-            if time.monotonic() - self._pulled >= older_than:
+        if self._pulling.acquire(blocking=not older_than):
+            try:
                 self._attempt("all", self._pull)
                 self._pulled = time.monotonic()
-        finally:
-            self._pulling.release()
+            finally:
+                self._pulling.release()
 
     def _pull(self) -> None:
         e_tags = self._store.e_tags()
@@ -88,6 +98,7 @@ class ModelMirror:
                 self._attempt(name, partial(self._fetch, name))
         if time.monotonic() - self._swept > _SWEEP_S:
             self._attempt("what no card names", self._store.sweep)
+            forget_drafts(self._folder, older_than=_OLD)
             self._swept = time.monotonic()
 
     def _attempt(self, subject: str, what: Callable[[], object]) -> None:
@@ -98,13 +109,25 @@ class ModelMirror:
             if isinstance(error, StorageDownError):
                 self._quiet_until = time.monotonic() + _QUIET_S
             if subject not in self._told:
-                log.warning("Models of other machines (%s): %s", subject, error)
+                reason = str(error.__cause__ or error).partition("\n")[0]
+                log.warning("Models of other machines (%s): %s", subject, reason)
             self._told.add(subject)
         else:
             self._told.discard(subject)
 
+    def _find(self, name: str) -> None:
+        if self._finding.acquire(blocking=False):
+            try:
+                stored = self._store.get(name)
+            finally:
+                self._finding.release()
+            self._copy(name, stored)
+
     def _fetch(self, name: str) -> None:
-        if stored := self._store.get(name):
+        self._copy(name, self._store.get(name))
+
+    def _copy(self, name: str, stored: Stored | None) -> None:
+        if stored:
             self._install(name, stored, partial(self._download, name, stored))
 
     def _download(self, name: str, stored: Stored, into: Path) -> None:

@@ -29,7 +29,8 @@ _MARK: Final = "models/.inkblot"
 """Without it, this is a folder where nothing is mounted, or another bucket: what is not in it was not deleted."""
 _FILE: Final = r"v\d+-[0-9a-f]+/[a-z0-9][a-z0-9._-]*"
 _PATIENCE: Final = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
-"""Requests wait for the answer; obstore's own three minutes are too long for them."""
+"""obstore's own are ten and three minutes."""
+_PIECE: Final = 16 * 1024 * 1024
 _TRIES: Final = 5
 _YOUNG: Final = timedelta(hours=1)
 """An upload without a card may still be going on, and what a card named before may still be being read."""
@@ -100,11 +101,10 @@ class ModelStore:
         for path in stored.files:
             with _reaching(), (into / Path(path).name).open("wb") as file:
                 try:
-                    found = obstore.get(self._store, f"{_TOP}{name}/{path}")
+                    for piece in self._pieces(f"{_TOP}{name}/{path}"):
+                        file.write(piece)
                 except FileNotFoundError:
                     raise BrokenModelError(f"The store lacks {path} of the model {name}.") from None
-                for chunk in found.stream():
-                    file.write(chunk)
 
     def publish(self, name: str, record: Mapping[str, Any], files: Files, *, replace: bool) -> Stored:
         """Add a model, or with `replace` its next version.
@@ -163,7 +163,10 @@ class ModelStore:
 
     @cached_property
     def _store(self) -> Any:  # noqa: ANN401 -- as `open_store`
-        """Opened when it is first used: what cannot be reached at the start may be there later."""
+        """Opened when it is first used: what cannot be at the start may be there later.
+
+        Without `client_options`: given some, obstore forgets those of the environment (`AWS_ALLOW_HTTP`).
+        """
         return open_store(self.place, retry_config=_PATIENCE)
 
     def _check_mark(self) -> None:
@@ -198,6 +201,12 @@ class ModelStore:
         except FileNotFoundError:
             return None
 
+    def _pieces(self, path: str) -> Iterator[bytes]:
+        """Each of a size that a slow line brings before obstore's thirty seconds for a request are over."""
+        size = obstore.head(self._store, path)["size"]
+        for start in range(0, size, _PIECE):
+            yield bytes(obstore.get_range(self._store, path, start=start, end=min(start + _PIECE, size)))
+
     def _list(self, prefix: str) -> list[Any]:
         return [one for chunk in obstore.list(self._store, prefix) for one in chunk]
 
@@ -212,8 +221,7 @@ def _reaching() -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError) as error:  # obstore raises some of Python's own
-        reason = str(error).partition("\n")[0]
-        raise StorageDownError(f"The store of the models cannot be used: {reason}") from error
+        raise StorageDownError("The store of the models cannot be reached.") from error
 
 
 def _card(name: str) -> str:

@@ -32,8 +32,8 @@ from app.vision.model_folder import (
 
 log = logging.getLogger(__name__)
 
-_FRESH_S: Final = 1.0
-"""A list of the models is not older than this where several machines share them."""
+_FRESH_S: Final = 0.2
+"""A list of the models is not older where several machines share them: less than a job takes to say that it is done."""
 
 
 class UnknownModelError(LookupError):

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,8 @@ def stored_in(bucket: Path) -> list[str]:
     return sorted(re.sub(r"-[0-9a-f]+/", "/", path) for path in paths)
 
 
-def an_hour_passes(bucket: Path) -> None:
-    for path in bucket.rglob("*"):
+def an_hour_passes(folder: Path) -> None:
+    for path in folder.rglob("*"):
         os.utime(path, (time.time() - 4000,) * 2)
 
 
@@ -98,6 +98,8 @@ def test_a_model_that_is_not_here_is_found_when_it_is_asked_for(tmp_path: Path, 
     models.delete("shapes")
     with pytest.raises(UnknownModelError):
         models.delete("shapes")
+    machine("one").publish("shapes", RECORD, files(), replace=False)
+    models.delete("shapes")  # without having seen it
 
 
 def test_the_list_of_models_is_not_old(tmp_path: Path, machine: Mirror) -> None:
@@ -131,10 +133,14 @@ def test_a_replacement_reaches_the_others_and_the_version_before_stays_for_its_r
     ]
 
 
-def test_what_is_up_to_date_is_not_written_again(tmp_path: Path, machine: Mirror) -> None:
+def test_what_is_up_to_date_costs_one_look_at_the_list_and_is_not_written_again(
+    tmp_path: Path, machine: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one, other = machine("one"), machine("other")
-    one.publish("shapes", RECORD, files(), replace=False)
-    other.pull()
+    for _ in range(2):
+        one.publish("shapes", RECORD, files(), replace=True)
+        other.pull()
+    monkeypatch.delattr(ModelStore, "get")
     cards = [tmp_path / name / "shapes" / "model.json" for name in ("one", "other")]
     before = [card.stat().st_mtime_ns for card in cards]
     for mirror in (one, other, machine("other")):
@@ -227,6 +233,82 @@ def test_a_push_that_was_killed_is_no_model_and_neither_in_the_way_nor_kept(
     assert len(stored_in(bucket)) == 3
 
 
+def test_what_is_published_while_a_pull_looks_is_not_taken_for_deleted(
+    tmp_path: Path, machine: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = machine("one")
+    one.publish("shapes", RECORD, files(), replace=False)
+    monkeypatch.setattr(ModelStore, "e_tags", lambda _: {})  # the list was made a moment before
+    one.pull()
+    assert names_in(tmp_path / "one") == ["shapes"]
+
+
+def test_a_copy_that_takes_long_does_not_replace_a_newer_one(
+    tmp_path: Path, machine: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, slow, quick = machine("one"), machine("other"), machine("other")
+    one.publish("shapes", RECORD, files(), replace=False)
+    download = ModelStore.download
+
+    def slowly(store: ModelStore, name: str, stored: Stored, into: Path) -> None:
+        download(store, name, stored, into)
+        if stored.version == 1:
+            one.publish("shapes", RECORD, files(1), replace=True)
+            quick.pull()
+
+    monkeypatch.setattr(ModelStore, "download", slowly)
+    slow.pull()
+    assert record_of(tmp_path / "other", "shapes")["version"] == 2
+    assert names_in(tmp_path / "other" / "shapes") == ["model.json", "origin.json", "v2"]
+
+
+def test_of_two_replacements_the_newer_one_is_kept_here_whichever_is_copied_first(
+    tmp_path: Path, machine: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = machine("one"), machine("other")
+    publish = ModelStore.publish
+
+    def overtaken(store: ModelStore, name: str, *rest: Any, replace: bool) -> Stored:
+        stored = publish(store, name, *rest, replace=replace)
+        if stored.version == 1:
+            other.publish(name, *rest, replace=True)
+            one.pull()
+        return stored
+
+    monkeypatch.setattr(ModelStore, "publish", overtaken)
+    assert one.publish("shapes", RECORD, files(), replace=True) == 1
+    assert record_of(tmp_path / "one", "shapes")["version"] == 2
+
+
+def test_a_copy_that_has_forgotten_whose_it_is_is_no_other_model(tmp_path: Path, machine: Mirror) -> None:
+    one = machine("one")
+    one.publish("shapes", RECORD, files(), replace=False)
+    (tmp_path / "one" / "shapes" / "origin.json").unlink()  # as after a kill while it was brought to the store
+    one.pull()
+    assert names_in(tmp_path / "one") == ["shapes"]
+    assert (tmp_path / "one" / "shapes" / "origin.json").is_file()
+
+
+def test_a_broken_folder_here_does_not_stop_the_others(tmp_path: Path, machine: Mirror, bucket: Path) -> None:
+    for name in ("a", "z"):
+        (tmp_path / "one" / name).mkdir(parents=True)
+        (tmp_path / "one" / name / "model.json").write_text("not json")
+    publish(tmp_path / "one", "mine", RECORD, files())
+    machine("other").publish("shapes", RECORD, files(), replace=False)
+    machine("one").pull()
+    assert names_in(tmp_path / "one") == ["a", "mine", "shapes", "z"]
+    assert sorted(path.name for path in (bucket / "models").iterdir() if path.is_dir()) == ["mine", "shapes"]
+
+
+def test_a_draft_of_a_process_that_was_killed_while_it_copied_is_not_kept(tmp_path: Path, machine: Mirror) -> None:
+    for name in ("old", "young"):
+        (tmp_path / "one" / f".draft-{name}" / "v1").mkdir(parents=True)
+    an_hour_passes(tmp_path / "one")
+    os.utime(tmp_path / "one" / ".draft-young")
+    machine("one").pull()
+    assert names_in(tmp_path / "one") == [".draft-young"]
+
+
 @pytest.mark.parametrize(
     "card",
     [
@@ -238,6 +320,7 @@ def test_a_push_that_was_killed_is_no_model_and_neither_in_the_way_nor_kept(
         json.dumps({**RECORD, "version": 1, "files": ["v1-0a/../../../evil"]}).encode(),
         json.dumps({**RECORD, "version": 1, "files": ["v1-0a/head.safetensors"]}).encode(),
         json.dumps({**RECORD, "version": 1, "files": [7]}).encode(),
+        json.dumps({**RECORD, "version": 1, "files": ["model.json"]}).encode(),
     ],
 )
 def test_a_broken_entry_is_logged_once_and_does_not_stop_the_others(
@@ -397,47 +480,80 @@ def machines(tmp_path: Path, bucket: Path) -> dict[str, Settings]:
             database_url=f"sqlite:///{tmp_path / 'jobs.sqlite'}",
             files_url=bucket.as_uri(),
         )
-        for name in ("service", "worker")
+        for name in ("service", "worker", "other")
     }
 
 
 @pytest.fixture
 def service(machines: dict[str, Settings], monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setattr("app.main._FOLLOW_S", 0.1)
-    environ = os.environ | machines["worker"].environ()
-    worker = subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=environ)
     with TestClient(create_app(machines["service"]), raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
-    worker.terminate()
-    assert worker.wait(20) == 0
+
+
+@contextmanager
+def worker(settings: Settings) -> Iterator[None]:
+    environ = os.environ | settings.environ()
+    process = subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=environ)
+    try:
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 def test_a_model_that_is_taught_corrected_and_deleted_elsewhere_is_so_here(
     service: TestClient, machines: dict[str, Settings]
 ) -> None:
-    pictures = {**shapes(6), "red/odd.png": shape("blue", 99)}
-    job = teach(service, "shapes", zipped(pictures))
-    assert job["status"] == "succeeded", job["error"]
-    assert label_of(service, "shapes", shape("red", 50)) == "red"
-    assert (machines["worker"].trained_dir / "shapes" / "v1" / EXAMPLES).is_file()
-
-    taken = service.post("/v1/models", params={"name": "shapes"}, content=zipped(pictures))
-    assert taken.status_code == 409
-    correction = {"corrections": [{"picture": "red/odd.png", "label": "blue"}]}
-    answer = service.post("/v1/models/shapes/corrections", json=correction)
-    assert answer.status_code == 202, answer.text
-    assert finished(service, answer.json())["status"] == "succeeded"
+    here, there, other = (machines[name].trained_dir for name in ("service", "worker", "other"))
+    with worker(machines["worker"]):
+        job = teach(service, "shapes", zipped(shapes(4)))
+        assert job["status"] == "succeeded", job["error"]
+        assert label_of(service, "shapes", shape("red", 50)) == "red"
+        assert (here / "shapes" / "v1" / EXAMPLES).read_bytes() == (there / "shapes" / "v1" / EXAMPLES).read_bytes()
+        taken = service.post("/v1/models", params={"name": "shapes"}, content=zipped(shapes(4)))
+        assert taken.status_code == 409
+        repository_for(machines["other"]).refresh()
+        assert corrected(service, "red/0.png")["status"] == "succeeded"
     assert until(lambda: service.get("/v1/models/shapes").json()["version"] == 2)
-    assert label_of(service, "shapes", shape("blue", 51)) == "blue"
+    assert record_of(other, "shapes")["version"] == 1
+    with worker(machines["other"]):  # which learns first that its copy is old
+        assert corrected(service, "red/1.png")["status"] == "succeeded"
+    assert record_of(other, "shapes")["version"] == 3
+    assert record_of(other, "shapes")["training"]["counts"] == {"red": 2, "blue": 4}
 
     repository_for(machines["worker"]).delete("shapes")
     assert until(lambda: classified(service, "shapes") == 404)
-    again = teach(service, "shapes", zipped(pictures))
-    assert again["result"]["version"] == 1
+    assert names_in(here) == names_in(there) == []
+    repository_for(machines["other"]).refresh()
+    assert names_in(other) == []
+
+
+def corrected(service: TestClient, picture: str) -> dict[str, Any]:
+    """The job that left this picture out, when it has ended."""
+    corrections = {"corrections": [{"picture": picture, "label": None}]}
+    answer = service.post("/v1/models/shapes/corrections", json=corrections)
+    assert answer.status_code == 202, answer.text
+    return finished(service, answer.json())
+
+
+def test_a_model_that_is_deleted_here_is_deleted_everywhere(
+    service: TestClient, machines: dict[str, Settings], bucket: Path
+) -> None:
+    there = repository_for(machines["worker"])
+    there.publish("shapes", RECORD, files())
+    assert until(lambda: "shapes" in [one["name"] for one in service.get("/v1/models").json()["data"]])
     assert service.delete("/v1/models/shapes").status_code == 204
-    assert classified(service, "shapes") == 404
-    assert until(lambda: service.get("/v1/models/shapes").status_code == 404)
+    there.refresh()
+    assert names_in(machines["worker"].trained_dir) == []
+    there.publish("shapes", RECORD, files())
+    assert service.get("/v1/models/shapes").status_code == 200
+    bucket.rename(bucket.with_name("away"))
+    refused = service.delete("/v1/models/shapes")
+    assert (refused.status_code, refused.json()["type"]) == (503, "/problems/storage-down")
+    assert str(bucket) not in refused.text
+    assert classified(service, "shapes") == 200
 
 
 def classified(service: TestClient, model: str) -> int:
