@@ -116,6 +116,7 @@ class ModelMirror:
             self._told.discard(subject)
 
     def _find(self, name: str) -> None:
+        """Few threads ask; as many as want the model wait while it is copied."""
         if self._finding.acquire(blocking=False):
             try:
                 stored = self._store.get(name)

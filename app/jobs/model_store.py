@@ -147,8 +147,9 @@ class ModelStore:
         """No error if there is none."""
         with _reaching():
             self._check_mark()
-            paths = [one["path"] for one in self._list(f"{_TOP}{name}/")]  # not what is uploaded from now on
-            self._remove([_card(name), *paths])
+            paths = [one["path"] for one in self._list(f"{_TOP}{name}/")]
+            if self._read(name):  # else somebody may be teaching another model of this name, and these are its files
+                self._remove([_card(name), *paths])
 
     def sweep(self) -> None:
         """Delete uploads of an hour ago that no card of an hour ago names: killed half way, replaced, half deleted."""

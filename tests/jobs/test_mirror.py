@@ -164,6 +164,18 @@ def test_a_deleted_model_goes_everywhere_and_whoever_has_it_goes_on(
     one.delete("shapes")  # somebody else was quicker
 
 
+def test_deleting_what_is_deleted_leaves_what_is_being_uploaded(machine: Mirror, bucket: Path) -> None:
+    one, other = machine("one"), machine("other")
+    one.publish("shapes", RECORD, files(), replace=False)
+    other.pull()
+    one.delete("shapes")
+    uploaded = bucket / "models" / "shapes" / "v1-0123456789ab" / HEAD
+    uploaded.parent.mkdir(parents=True)
+    uploaded.write_bytes(b"of another model; its card comes next")
+    other.delete("shapes")
+    assert uploaded.is_file()
+
+
 def test_another_model_under_the_name_of_a_deleted_one_is_noticed(tmp_path: Path, machine: Mirror) -> None:
     one, other = machine("one"), machine("other")
     one.publish("shapes", RECORD, files(), replace=False)
