@@ -9,6 +9,7 @@ import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Final, TypedDict
 
 import uvicorn
@@ -37,11 +38,13 @@ from app.memory import keep_big_blocks
 from app.settings import Settings
 from app.vision.model_folder import BrokenModelError
 from app.vision.predictor import DeviceUnavailableError, Predictor, pick_device
-from app.vision.repository import ModelRepository, UnknownModelError
+from app.vision.repository import ModelRepository, SharedModels, UnknownModelError
 
 log = logging.getLogger(__name__)
 
 _AGAIN_S: Final = 5.0
+_FOLLOW_S: Final = 5.0
+"""After that, at the latest, a model that another machine replaced or deleted is so here."""
 _DESCRIPTION = """See what an image classifier sees.
 
 The picture is the body, every choice is a query parameter, and every error is a problem of RFC 9457.
@@ -70,6 +73,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         predictor = predictor_for(settings, repository_for(settings))
         loading = asyncio.create_task(_load(predictor))
+        following = asyncio.create_task(_follow(predictor.repository)) if settings.files_url else None
         jobs = asyncio.create_task(_open_jobs(settings))
         await asyncio.to_thread(sweep, settings)
         child = Child(settings, after=asyncio.shield(loading)) if settings.worker == "child" else None
@@ -82,6 +86,8 @@ def create_app(settings: Settings) -> FastAPI:
             "bundles": export.Bundles(settings),
         }
         loading.cancel()
+        if following:
+            following.cancel()
         if child:
             await child.stop()
         await _close_jobs(jobs)
@@ -119,7 +125,15 @@ def repository_for(settings: Settings) -> ModelRepository:
         weights_dir=settings.weights_dir,
         device=device,
         trained_dir=settings.trained_dir,
+        shared=_shared_models(settings.trained_dir, settings.files_url) if settings.files_url else None,
     )
+
+
+def _shared_models(folder: Path, url: str) -> SharedModels:
+    from app.jobs.mirror import ModelMirror
+    from app.jobs.model_store import ModelStore
+
+    return ModelMirror(folder, ModelStore(url))
 
 
 def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
@@ -168,6 +182,15 @@ async def _load(predictor: Predictor) -> None:
         await predictor.load()
     except Exception:  # whoever asks for it is told so by a problem, and the other models answer
         log.exception("The default model %s cannot be loaded.", predictor.default_model)
+
+
+async def _follow(models: ModelRepository) -> None:
+    while True:
+        try:
+            await asyncio.to_thread(models.refresh)
+        except Exception:  # the models that are here go on serving
+            log.exception("The models of other machines were not looked at.")
+        await asyncio.sleep(_FOLLOW_S)
 
 
 class CannotServeError(RuntimeError):

@@ -108,7 +108,9 @@ class Settings:
         None, str, "`postgresql://…` for jobs on many machines; default: SQLite in the data folder"
     )
     files_url: str | None = _setting(
-        None, str, "`s3://…`, `gs://…`, `az://…` for the files of jobs; default: a folder in the data folder"
+        None,
+        str,
+        "`s3://…`, `gs://…`, `az://…` for the files of jobs and the taught models; default: folders in the data folder",
     )
     jobs_running: int = _setting(8, _whole, "jobs that a worker runs at once")
     jobs_per_client: int = _setting(32, _whole, "jobs of one client that are not done; more are answered 429")

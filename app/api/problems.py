@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
-from app.jobs.files import StorageFullError
+from app.jobs.files import StorageDownError, StorageFullError
 from app.jobs.job import JobExpiredError, KeyReusedError, TooManyJobsError, UnknownJobError
 from app.vision.adversarial_images import TargetIsSourceError
 from app.vision.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
@@ -172,6 +172,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "Slow work is not taken at the moment",
         "The queue of the jobs cannot be reached; classification is not affected. Come again later.",
     ),
+    "storage-down": Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The store of the models cannot be reached",
+        "Nothing was changed; the models that are there go on serving. Come again later.",
+    ),
     "storage-full": Kind(
         HTTPStatus.INSUFFICIENT_STORAGE,
         "No room for more files",
@@ -247,6 +252,7 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
     NotAcceptableError: "not-acceptable",
     QueueFullError: "overloaded",
     ShippedModelError: "forbidden",
+    StorageDownError: "storage-down",
     StorageFullError: "storage-full",
     TargetIsSourceError: "target-is-source",
     TooManyJobsError: "queue-full",

@@ -148,7 +148,7 @@ def _names_of_examples(models: ModelRepository, name: str) -> tuple[str, ...]:
     return names
 
 
-@router.delete("/models/{name}", status_code=204, responses=responses("unknown-model", "forbidden"))
+@router.delete("/models/{name}", status_code=204, responses=responses("unknown-model", "forbidden", "storage-down"))
 async def delete_model(name: str, predictor: Predictor) -> None:
     """Forget a model that was taught here; who is being answered by it still gets the answer."""
     await asyncio.to_thread(predictor.repository.delete, name)

@@ -19,14 +19,21 @@ class StorageFullError(RuntimeError):
     """There is no room for the files of another job."""
 
 
+class StorageDownError(RuntimeError):
+    """The store cannot be reached, or refuses."""
+
+
+def open_store(place: str, **options: Any) -> Any:  # noqa: ANN401 -- a class of its own for each kind of bucket
+    """`place` is a folder's path or a URL, which obstore's `options` are for; raises what obstore raises."""
+    return from_url(place, **options) if "://" in place else LocalStore(Path(place), mkdir=True, automatic_cleanup=True)
+
+
 class FileStore:
     """May be used from several threads and processes."""
 
     def __init__(self, place: str, *, max_bytes: int) -> None:
         """`place` is a folder's path or a URL of a bucket; raises what obstore raises for one that cannot be."""
-        self._store: Any = (
-            from_url(place) if "://" in place else LocalStore(Path(place), mkdir=True, automatic_cleanup=True)
-        )
+        self._store = open_store(place)
         self._max_bytes = max_bytes
 
     def put(self, job: str, name: str, data: bytes) -> None:

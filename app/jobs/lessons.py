@@ -16,7 +16,7 @@ from app.vision.dataset import Archive, DatasetLimits
 from app.vision.examples import Examples, NoExamplesError
 from app.vision.image import ImageLimits
 from app.vision.inference import Engine, Forward, quickest_forward
-from app.vision.model_folder import EXAMPLES, ModelExistsError, publish
+from app.vision.model_folder import EXAMPLES, ModelExistsError
 from app.vision.repository import ModelRepository, UnknownModelError
 from app.vision.teaching import Plan, School, Taught, correct, teach
 
@@ -62,13 +62,15 @@ class Lessons:
         taught = yield from correct(examples, corrections, _plan(card.training), school, self.models.labels(name))
         return self._published(identity, name, taught, replace=True)
 
-    def _check_name(self, name: str, identity: str, *, replace: bool) -> None:
+    def _check_name(self, name: str, identity: str, *, replace: bool) -> bool:
+        """Whether there is one, which may be replaced."""
         try:
             card = self.models.card(name)
         except UnknownModelError:
-            return
+            return False
         if not card.is_trained or not (replace or card.training.get("job") == identity):
             raise ModelExistsError(name)
+        return True
 
     def _known(self, name: str, backbone: str) -> Examples | None:
         path = self.models.file(name, EXAMPLES)
@@ -100,11 +102,9 @@ class Lessons:
 
     def _published(self, identity: str, name: str, taught: Taught, *, replace: bool) -> Outcome:
         """A job that was interrupted after it had published does so again."""
-        assert self.models.trained_dir
         record = {**taught.record, "training": {**taught.record["training"], "job": identity}}
-        self._check_name(name, identity, replace=replace)
-        again = replace or name in {card.name for card in self.models.cards()}
-        version = publish(self.models.trained_dir, name, record, taught.files, replace=again)
+        again = self._check_name(name, identity, replace=replace)
+        version = self.models.publish(name, record, taught.files, replace=replace or again)
         files = {f"worst-{number:02}.jpg": one.thumbnail for number, one in enumerate(taught.worst, 1)}
         result: dict[str, Any] = {
             "model": name,

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from app import __version__
+from app.jobs.files import StorageDownError
 from app.jobs.params import ADVERSARIAL_IMAGE, IDEAL_IMAGE, AdversarialImageChoices, ChannelChoice, IdealImageChoices
 from app.vision.adversarial_images import AdversarialImage, Taken, TargetIsSourceError, adversarial_image
 from app.vision.ask import Algorithm
@@ -37,6 +38,7 @@ _EXPECTED: Final[Mapping[type[Exception], str]] = {
     ModelExistsError: "model-exists",
     NoExamplesError: "no-examples",
     NotEnoughImagesError: "not-enough-images",
+    StorageDownError: "storage-down",
     UnknownPictureError: "unknown-picture",
 }
 _LIBRARIES: Final = ("torch", "pillow", "numpy")

@@ -162,6 +162,7 @@ class Worker:
 
     def _begin(self, identity: str, kind: str, choices: Mapping[str, Any], publish: Publish) -> Run[Outcome]:
         """Into the engine; slow where a model must be loaded first."""
+        self._lessons.models.refresh()
         saved = self._files.kept(identity, _CHECKPOINT)
         resume = load(saved) if saved else None
         teaches = kind in {MODEL, CORRECTION}

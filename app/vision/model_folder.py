@@ -3,16 +3,20 @@
 `<name>/model.json` is the card and `labels.json` the classes; the head lies in `head.safetensors` (`weight`, `bias`,
 and what `FeatureSpace` needs) or is, with `"head": "original"`, the backbone's own. A fine-tuned backbone's weights are
 `backbone.safetensors`, the features of the pictures that were learned `examples.safetensors`. What was taught here lies
-in a folder for each version, `v1`, `v2` …, and replacing the card makes the next version the one that counts.
+in a folder for each version, `v1`, `v2` …, and replacing the card makes the next version the one that counts;
+`origin.json` beside it tells of a model that many machines share what it is a copy of.
 """
 
+import filecmp
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +37,7 @@ LABELS: Final = "labels.json"
 HEAD: Final = "head.safetensors"
 OWN_WEIGHTS: Final = "backbone.safetensors"
 EXAMPLES: Final = "examples.safetensors"
+ORIGIN: Final = "origin.json"
 _ORIGINAL: Final = "original"
 _NUMBERS: Final = re.compile(r"\[\n[\d\s.,]+\]")
 """A list in indented JSON; the label `[1,2]` has no line break."""
@@ -57,7 +62,7 @@ def file_of(card_path: Path, version: int, name: str) -> Path:
 
 def read_card(path: Path, *, is_trained: bool) -> ModelCard:
     """Raises `BrokenModelError`."""
-    record = _read_json(path)
+    record = read_record(path)
     try:
         unknown = record.get("unknown") or {}
         card = ModelCard(
@@ -140,22 +145,58 @@ def publish(
 
     Raises `ModelExistsError` if the name is taken and not to be replaced.
     """
-    models.mkdir(parents=True, exist_ok=True)
     folder = models / name
-    draft = Path(tempfile.mkdtemp(dir=models, prefix=".draft-"))
-    try:
+    with open_draft(models) as draft:
         if replace and (folder / CARD).is_file():
             return _replace(folder, draft, record, files)
-        _write(draft / "v1", files)
+        write_files(draft / "v1", files)
         _write_card(draft / CARD, record, 1)
-        draft.chmod(0o755)
         try:
             draft.rename(folder)
         except OSError as error:
             raise ModelExistsError(name) from error
         return 1
+
+
+@contextmanager
+def open_draft(models: Path) -> Iterator[Path]:
+    """A folder that no reader looks into; it is gone afterwards, unless it has become a model."""
+    models.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=models, prefix=".draft-"))
+    draft.chmod(0o755)
+    try:
+        yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def forget_drafts(models: Path, *, older_than: timedelta) -> None:
+    """Those of processes that were killed."""
+    for path in (*models.glob(".draft-*"), *models.glob(".deleted-*")):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - older_than.total_seconds():
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def install(draft: Path, folder: Path, record: Mapping[str, Any], version: int, origin: Mapping[str, Any]) -> None:
+    """Let what lies in `v<version>` of the draft be this version of a model that was published elsewhere.
+
+    Every process sees it in one step; several may install the same. Raises `OSError` if the model is deleted meanwhile.
+    """
+    _write_card(draft / CARD, record, version)
+    (draft / ORIGIN).write_text(json.dumps(origin), encoding="utf-8")
+    new, there = draft / f"v{version}", folder / f"v{version}"
+    if there.is_dir() and not _equal(new, there):  # the model was deleted there, and another taught under its name
+        delete(folder.parent, folder.name)
+    with suppress(OSError):
+        draft.rename(folder)
+        return
+    with suppress(OSError):  # another process may have put it there
+        new.rename(there)
+    counted = max((number for number in _versions(folder) if number < version), default=version)
+    (draft / CARD).replace(folder / CARD)
+    (draft / ORIGIN).replace(folder / ORIGIN)
+    _forget_before(folder, counted)
 
 
 def delete(models: Path, name: str) -> None:
@@ -167,27 +208,38 @@ def delete(models: Path, name: str) -> None:
 
 
 def _replace(folder: Path, draft: Path, record: Mapping[str, Any], files: Mapping[str, bytes]) -> int:
-    before = int(_read_json(folder / CARD).get("version", 1))
+    before = int(read_record(folder / CARD).get("version", 1))
     # A replacement that was killed may have left a version that no card ever counted.
     version = max([before, *_versions(folder)]) + 1
-    _write(draft / "new", files)
+    write_files(draft / "new", files)
     try:
         (draft / "new").rename(folder / f"v{version}")
     except OSError as error:  # another replacement was quicker
         raise ModelExistsError(folder.name) from error
     _write_card(draft / CARD, record, version)
     (draft / CARD).replace(folder / CARD)
-    for number, old in _versions(folder).items():  # the version before stays for whoever has just read its card
-        if number < before:
-            shutil.rmtree(old, ignore_errors=True)
+    _forget_before(folder, before)
     return version
+
+
+def _forget_before(folder: Path, version: int) -> None:
+    """That one stays for whoever has just read its card."""
+    for number, old in _versions(folder).items():
+        if number < version:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _versions(folder: Path) -> dict[int, Path]:
     return {int(path.name[1:]): path for path in folder.glob("v*") if path.name[1:].isdecimal()}
 
 
-def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+def _equal(one: Path, other: Path) -> bool:
+    names = {path.name for path in one.iterdir()}
+    _, different, unreadable = filecmp.cmpfiles(one, other, names, shallow=False)
+    return names == {path.name for path in other.iterdir()} and not different and not unreadable
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     folder.mkdir()
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -203,7 +255,8 @@ def _write_card(path: Path, record: Mapping[str, Any], version: int) -> None:
         os.fsync(file.fileno())
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_record(path: Path) -> dict[str, Any]:
+    """A card as it was written. Raises `BrokenModelError`."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, RecursionError, ValueError) as error:

@@ -3,10 +3,11 @@
 import difflib
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
+from typing import Any, Final, Protocol
 
 import torch
 from torch import nn
@@ -23,12 +24,16 @@ from app.vision.model_folder import (
     BrokenModelError,
     delete,
     file_of,
+    publish,
     read_card,
     read_head,
     read_labels,
 )
 
 log = logging.getLogger(__name__)
+
+_FRESH_S: Final = 0.2
+"""A list of the models is not older where several machines share them: less than a job takes to say that it is done."""
 
 
 class UnknownModelError(LookupError):
@@ -46,11 +51,27 @@ class ShippedModelError(PermissionError):
         super().__init__(f"The model {name!r} ships with Inkblot.")
 
 
+class SharedModels(Protocol):
+    """Models that several machines share; `trained_dir` of each holds copies of them."""
+
+    def publish(self, name: str, record: Mapping[str, Any], files: Mapping[str, bytes], *, replace: bool) -> int:
+        """As `model_folder.publish`, for all machines."""
+
+    def delete(self, name: str) -> None:
+        """Also the copy here; the other machines follow."""
+
+    def find(self, name: str) -> None:
+        """Copy this model if it is there, but not here. Raises nothing."""
+
+    def pull(self, *, older_than: float = 0.0) -> None:
+        """Make the copies equal to the models, unless that was done within these seconds. Raises nothing."""
+
+
 class ModelRepository:
     """Folders of models (see `model_folder`), and the ImageNet classifier of every further backbone with weights.
 
-    `folders` hold what ships, `trained_dir` what was taught here. Loaded classifiers are kept; classifiers of one
-    backbone share it. May be used from several threads.
+    `folders` hold what ships, `trained_dir` what was taught here, or on any machine that has the same `shared` ones.
+    Loaded classifiers are kept; classifiers of one backbone share it. May be used from several threads.
     """
 
     def __init__(
@@ -60,15 +81,26 @@ class ModelRepository:
         weights_dir: Path | None,
         device: torch.device,
         trained_dir: Path | None = None,
+        shared: SharedModels | None = None,
     ) -> None:
         self._folders = (*folders, trained_dir) if trained_dir else tuple(folders)
         self.trained_dir, self.weights_dir, self.device = trained_dir, weights_dir, device
+        self._shared = shared
         self._classifiers: dict[str, tuple[int, Classifier]] = {}
         self._backbones: dict[str, tuple[Backbone, nn.Linear]] = {}
         self._loading = Lock()
 
     def cards(self) -> list[ModelCard]:
         """All models, those with a folder first; a broken folder is logged and left out."""
+        self.refresh(older_than=_FRESH_S)
+        return self._cards()
+
+    def refresh(self, *, older_than: float = 0.0) -> None:
+        """Learn what other machines have taught and deleted, unless that was done within these seconds."""
+        if self._shared:
+            self._shared.pull(older_than=older_than)
+
+    def _cards(self) -> list[ModelCard]:
         found: dict[str, ModelCard] = {}
         for _, card in self._readable():
             found.setdefault(card.name, card)
@@ -90,9 +122,13 @@ class ModelRepository:
 
     def card(self, name: str) -> ModelCard:
         """Raises `UnknownModelError`, or `BrokenModelError` if the folder is there but cannot be read."""
+        self._find(name)
+        return self._card(name)
+
+    def _card(self, name: str) -> ModelCard:
         if path := self._path(name):
             return self._read_card(path)
-        cards = self.cards()
+        cards = self._cards()
         for card in cards:
             if card.name == name:
                 return card
@@ -116,11 +152,12 @@ class ModelRepository:
 
     def load(self, name: str) -> Classifier:
         """The classifier on its device; slow the first time. Raises also what `load_backbone` raises."""
+        self._find(name)
         with self._loading:
             if classifier := self.loaded(name):
                 return classifier
             changed = self.changed(name)  # before the card, so that a newer one is noticed at the next use
-            card = self.card(name)
+            card = self._card(name)
             path = self._path(name)
             backbone, original = self._backbone_of(card, path)
             if path is None or card.original_head:
@@ -149,15 +186,36 @@ class ModelRepository:
         path = self._path(name)
         return file_of(path, self._read_card(path).version, file) if path else None
 
+    def publish(
+        self, name: str, record: Mapping[str, Any], files: Mapping[str, bytes], *, replace: bool = False
+    ) -> int:
+        """Let a model serve, on every machine that shares the models; `replace` makes its next version.
+
+        Returns the version. Raises `ModelExistsError`.
+        """
+        if self._shared:
+            return self._shared.publish(name, record, files, replace=replace)
+        assert self.trained_dir
+        return publish(self.trained_dir, name, record, files, replace=replace)
+
     def delete(self, name: str) -> None:
         """Forget a model that was taught here; raises `UnknownModelError` or `ShippedModelError`."""
+        self._find(name)
         path = self._path(name)
         if path is None:
-            self.card(name)
+            self._card(name)
             raise ShippedModelError(name)
         if self.trained_dir is None or path.parent.parent != self.trained_dir:
             raise ShippedModelError(name)
-        delete(self.trained_dir, name)
+        if self._shared:
+            self._shared.delete(name)
+        else:
+            delete(self.trained_dir, name)
+
+    def _find(self, name: str) -> None:
+        """It may have been taught on another machine a moment ago."""
+        if self._shared and name not in BACKBONES and NAME.fullmatch(name) and not self._path(name):
+            self._shared.find(name)
 
     def _backbone_of(self, card: ModelCard, path: Path | None) -> tuple[Backbone, nn.Linear]:
         own = file_of(path, card.version, OWN_WEIGHTS) if path else None
