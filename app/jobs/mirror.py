@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -21,7 +20,6 @@ from app.vision.model_folder import (
     ORIGIN,
     BrokenModelError,
     delete,
-    forget_drafts,
     install,
     open_draft,
     read_card,
@@ -37,8 +35,6 @@ _WAITING: Final = 3
 """Threads for them, while the store does not answer."""
 _QUIET_S: Final = 5.0
 _SWEEP_S: Final = 600.0
-_OLD: Final = timedelta(hours=1)
-"""A draft of that age is of a process that was killed while it copied."""
 
 
 class ModelMirror:
@@ -98,7 +94,6 @@ class ModelMirror:
                 self._attempt(name, partial(self._fetch, name))
         if time.monotonic() - self._swept > _SWEEP_S:
             self._attempt("what no card names", self._store.sweep)
-            forget_drafts(self._folder, older_than=_OLD)
             self._swept = time.monotonic()
 
     def _attempt(self, subject: str, what: Callable[[], object]) -> None:

@@ -13,10 +13,8 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -168,14 +166,6 @@ def open_draft(models: Path) -> Iterator[Path]:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def forget_drafts(models: Path, *, older_than: timedelta) -> None:
-    """Those of processes that were killed."""
-    for path in (*models.glob(".draft-*"), *models.glob(".deleted-*")):
-        with suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - older_than.total_seconds():
-                shutil.rmtree(path, ignore_errors=True)
 
 
 def install(draft: Path, folder: Path, record: Mapping[str, Any], version: int, origin: Mapping[str, Any]) -> None:

@@ -312,15 +312,6 @@ def test_a_broken_folder_here_does_not_stop_the_others(tmp_path: Path, machine: 
     assert sorted(path.name for path in (bucket / "models").iterdir() if path.is_dir()) == ["mine", "shapes"]
 
 
-def test_a_draft_of_a_process_that_was_killed_while_it_copied_is_not_kept(tmp_path: Path, machine: Mirror) -> None:
-    for name in ("old", "young"):
-        (tmp_path / "one" / f".draft-{name}" / "v1").mkdir(parents=True)
-    an_hour_passes(tmp_path / "one")
-    os.utime(tmp_path / "one" / ".draft-young")
-    machine("one").pull()
-    assert names_in(tmp_path / "one") == [".draft-young"]
-
-
 @pytest.mark.parametrize(
     "card",
     [
