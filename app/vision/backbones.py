@@ -7,11 +7,12 @@ import struct
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Final, cast
+from typing import Concatenate, Final, ParamSpec, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from safetensors import SafetensorError
@@ -21,6 +22,9 @@ from torch import Tensor, nn
 from app.vision.efficientnet_lite import EfficientNetLite, SameConv2d
 from app.vision.folding import fold_batchnorm_, keep_activations
 from app.vision.image import Fit
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 Statistics = tuple[float, float, float]
 _HALF: Final[Statistics] = (0.5, 0.5, 0.5)
@@ -221,6 +225,21 @@ class Backbone(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.network((pixels - self.mean) / self.std)
         return features
+
+
+def once_a_backbone(work: Callable[Concatenate[Backbone, P], Result]) -> Callable[Concatenate[Backbone, P], Result]:
+    """Remembers what a function returned for as long as the backbone lives; the result must not refer to it."""
+    found: WeakKeyDictionary[Backbone, dict[object, Result]] = WeakKeyDictionary()
+
+    @wraps(work)
+    def remembered(backbone: Backbone, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        results = found.setdefault(backbone, {})
+        key = args, tuple(kwargs.items())
+        if key not in results:
+            results[key] = work(backbone, *args, **kwargs)
+        return results[key]
+
+    return remembered
 
 
 def find_weights(card: BackboneCard, weights_dir: Path | None) -> Path | None:

@@ -5,13 +5,12 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from app.vision.backbones import Backbone
+from app.vision.backbones import Backbone, once_a_backbone
 
 _SKIPPED: Final = (nn.Dropout, nn.Dropout2d)
 _NOT_SPATIAL: Final = (*_SKIPPED, nn.Linear, nn.Flatten)
@@ -35,7 +34,7 @@ class Layer:
     suggested: bool
 
 
-@lru_cache(maxsize=32)
+@once_a_backbone
 def list_layers(backbone: Backbone) -> tuple[Layer, ...]:
     """Every layer with an output of more than one pixel, in the order in which the network runs them.
 

@@ -1,12 +1,11 @@
 """A network from one of its layers on: for gradients by a layer whose activations are there already."""
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 from torch import fx, nn
 
-from app.vision.backbones import Backbone
+from app.vision.backbones import Backbone, once_a_backbone
 
 
 class _Tracer(fx.Tracer):
@@ -25,7 +24,7 @@ class _Tracer(fx.Tracer):
         return output
 
 
-@lru_cache(maxsize=64)
+@once_a_backbone
 def tail_of(backbone: Backbone, layer: str) -> nn.Module | None:
     """Activations `(N, C, H, W)` of a layer to the features `(N, features)`; shares the backbone's weights.
 

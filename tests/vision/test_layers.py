@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -5,6 +8,7 @@ from torch import nn
 from app.vision.backbones import BACKBONES, Backbone, load_backbone
 from app.vision.folding import fold_batchnorm
 from app.vision.layers import UnknownLayerError, capture, list_layers
+from app.vision.tail import tail_of
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,17 @@ def test_every_listed_layer_is_listed_once_and_captured_with_its_shape(random_ba
     assert {name: tuple(activation.shape[1:]) for name, activation in activations.items()} == {
         layer.name: layer.shape for layer in layers
     }
+
+
+def test_what_is_remembered_of_a_backbone_goes_with_it() -> None:
+    card = BACKBONES["squeezenet1_1"]
+    backbone = Backbone(card, card.weights[0], card.build())
+    assert list_layers(backbone) is list_layers(backbone)
+    assert tail_of(backbone, card.stages[-1]) is tail_of(backbone, card.stages[-1])
+    network = weakref.ref(backbone.network)
+    del backbone
+    gc.collect()
+    assert network() is None
 
 
 def test_captured_activations_are_what_the_layer_gave_out(random_backbone: Backbone) -> None:
