@@ -22,6 +22,9 @@ from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as every command of ours does
+
 import torch
 from PIL import Image
 

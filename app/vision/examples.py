@@ -183,7 +183,8 @@ class Extractor:
         skipped: list[Skipped] = []
         looked = 0
         threads = torch.get_num_threads()
-        pool = ThreadPoolExecutor(self.threads, "features", initializer=lambda: use_threads(1))
+        # More than there are processors, so that somebody decodes while others wait for the network.
+        pool = ThreadPoolExecutor(self.threads + 2, "features", initializer=lambda: use_threads(1))
         try:
             chunks = _chunks(entries, self.forward.best_batch)
             waiting: deque[Future[list[_Seen | Skipped]]] = deque()
@@ -231,9 +232,9 @@ class Extractor:
             features = self.forward(canvases).cpu()
             mirrored = self.forward(np.ascontiguousarray(canvases[:, :, ::-1])).cpu() if self.mirror else None
             for row, (index, digest, canvas) in enumerate(read):
-                image = Image.fromarray(canvas)
+                small = Image.fromarray(canvas).reduce(max(1, canvas.shape[1] // _THUMBNAIL))
                 flipped = None if mirrored is None else mirrored[row]
-                results[index] = _Seen(features[row], flipped, perceptual_hash(image), digest, _thumbnail(image))
+                results[index] = _Seen(features[row], flipped, perceptual_hash(small), digest, _jpeg(small))
         return [results[index] for index in range(len(entries))]
 
 
@@ -264,7 +265,7 @@ def _chunks(entries: Sequence[Entry], size: int) -> Iterator[Sequence[Entry]]:
     return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
-def _thumbnail(image: Image.Image) -> bytes:
+def _jpeg(image: Image.Image) -> bytes:
     file = BytesIO()
-    image.reduce(max(1, image.width // _THUMBNAIL)).save(file, "JPEG", quality=80)
+    image.save(file, "JPEG", quality=80)
     return file.getvalue()

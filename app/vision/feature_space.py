@@ -15,8 +15,10 @@ MAX_REFERENCES: Final = 512
 """With 250 the strangers of cats-vs-dogs are told as well as with 1000."""
 FALSE_ALARMS: Final = 0.05
 """The share of pictures of the classes themselves that may be taken for unknown."""
-PARTS: Final = 20
-"""Pictures of the classes are measured against spaces made without a twentieth, or without one where there are few."""
+_FEW: Final = 200
+_PARTS_OF_FEW: Final = 20
+_PARTS: Final = 5
+"""Pictures are measured against spaces made without a fifth of them; of few, without a twentieth, or without one."""
 _FLOOR: Final = 0.05
 """Added to every deviation, so that a feature that is nearly always zero does not decide alone."""
 
@@ -112,8 +114,9 @@ def _parts(groups: Tensor, generator: torch.Generator) -> list[Tensor]:
     number = len(names)
     if number == 1:
         places, number = np.arange(len(groups)), len(groups)
-    part = (torch.randperm(number, generator=generator) % PARTS)[places]
-    return [part == index for index in range(min(number, PARTS))]
+    parts = min(number, _PARTS_OF_FEW if number <= _FEW else _PARTS)
+    part = (torch.randperm(number, generator=generator) % parts)[places]
+    return [part == index for index in range(parts)]
 
 
 def _threshold(known: Tensor) -> float:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 _ITERATIONS: Final = 200
 _MEMORY: Final = 12
-_TOLERANCE: Final = 1e-6
+_TOLERANCE: Final = 2e-6
 _SUFFICIENT: Final = 1e-4
 
 
@@ -65,9 +65,9 @@ def fit_head(
 
     def slope(flat: Tensor) -> tuple[float, Tensor]:
         weight, bias = flat[:, :-1], flat[:, -1]
-        logits = rows @ weight.T + bias
-        error = (logits.softmax(1) - wanted) / number
-        loss = functional.cross_entropy(logits, labels) + strength / 2 * weight.square().sum()
+        logs = (rows @ weight.T + bias).log_softmax(1)
+        error = (logs.exp() - wanted) / number
+        loss = strength / 2 * weight.square().sum() - (logs * wanted).sum() / number
         return float(loss), torch.cat([error.T @ rows + strength * weight, error.sum(0)[:, None]], 1)
 
     first = torch.zeros(classes, rows.shape[1] + 1) if start is None else _flat(start)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _SIDE: Final = 16
+_LEVELS: Final = np.linspace(0, 255, _SIDE * _SIDE // 3 + 2)[1:-1]
 _GREY: Final = np.array((0.299, 0.587, 0.114))
 _FLAT: Final = 4.0
 """Grey levels; smaller differences of neighbouring cells are left to JPEG and scaling.
@@ -28,8 +29,7 @@ def perceptual_hash(image: Image.Image) -> NDArray[np.uint64]:
     small = image.resize((_SIDE + 1, _SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
     cells = np.asarray(small, np.float64)
     differences = -np.diff(cells @ _GREY, axis=1).ravel()
-    levels = np.linspace(0, 255, _SIDE * _SIDE // 3 + 2)[1:-1]
-    colour = np.append((cells.mean(axis=(0, 1))[:, None] > levels).T.ravel(), [False])
+    colour = np.append((cells.mean(axis=(0, 1))[:, None] > _LEVELS).T.ravel(), [False])
     bits = np.where(np.abs(differences) < _FLAT, colour, differences > 0)
     return np.packbits(bits).view(np.uint64)
 

@@ -56,7 +56,7 @@ def test_ends_at_the_optimum_of_the_regularised_logistic_regression(
     flat = torch.cat([full.weight, full.bias[:, None]], 1).double().requires_grad_()
     loss = loss_of(flat, rows.double(), labels, strength)
     (slope,) = torch.autograd.grad(loss, flat)
-    assert float(loss.detach()) == pytest.approx(optimum(rows, labels, classes, strength), abs=3e-4)
+    assert float(loss.detach()) == pytest.approx(optimum(rows, labels, classes, strength), abs=4e-4)
     assert float(slope.norm()) < 5e-3
 
 
