@@ -6,6 +6,7 @@ They are coroutines, since FastAPI runs a plain function in a thread of its own,
 import asyncio
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
@@ -57,11 +58,13 @@ def preferred_language(request: Request) -> str:
 
 
 def quality(parameters: str) -> float:
-    name, _, value = parameters.strip().partition("=")
-    try:
-        return float(value) if name.strip() == "q" else 1.0
-    except ValueError:
-        return 1.0
+    """The `q` among the parameters of a choice; 1 without, or if it is no number."""
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            with suppress(ValueError):
+                return float(value)
+    return 1.0
 
 
 async def accepts_json(request: Request) -> None:

@@ -11,6 +11,7 @@ from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
 from pickle import UnpicklingError
+from threading import Lock
 from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -230,14 +231,16 @@ class Backbone(nn.Module):
 def once_a_backbone(work: Callable[Concatenate[Backbone, P], Result]) -> Callable[Concatenate[Backbone, P], Result]:
     """Remembers what a function returned for as long as the backbone lives; the result must not refer to it."""
     found: WeakKeyDictionary[Backbone, dict[object, Result]] = WeakKeyDictionary()
+    working = Lock()
 
     @wraps(work)
     def remembered(backbone: Backbone, /, *args: P.args, **kwargs: P.kwargs) -> Result:
-        results = found.setdefault(backbone, {})
         key = args, tuple(kwargs.items())
-        if key not in results:
-            results[key] = work(backbone, *args, **kwargs)
-        return results[key]
+        with working:
+            results = found.setdefault(backbone, {})
+            if key not in results:
+                results[key] = work(backbone, *args, **kwargs)
+            return results[key]
 
     return remembered
 

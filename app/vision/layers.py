@@ -57,8 +57,12 @@ def find_layer(backbone: Backbone, name: str) -> tuple[int, Layer]:
     for index, layer in enumerate(layers):
         if layer.name == name:
             return index, layer
-    known = name in dict(backbone.network.named_modules())
-    message = f"The layer {name!r} has no spatial output." if known else f"There is no layer {name!r}."
+    module = dict(backbone.network.named_modules()).get(name)
+    message = f"There is no layer {name!r}."
+    if hasattr(module, "norm_mean"):
+        message = f"The norm after {name!r} is folded into it: what both compute is found under the norm's name."
+    elif module:
+        message = f"The layer {name!r} has no spatial output."
     raise UnknownLayerError(message, nearest_layers(name, [layer.name for layer in layers]))
 
 
@@ -66,9 +70,12 @@ def _spatial_outputs(backbone: Backbone) -> Iterator[tuple[str, tuple[int, int, 
     """Names and shapes; of modules that pass on the very same tensor (a container and its last child) only one."""
     network = backbone.network
     found: dict[str, Tensor] = {}
+    thread = threading.get_ident()
 
     def note(name: str) -> Any:  # noqa: ANN401 -- a hook
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if threading.get_ident() != thread:  # the network answers others meanwhile
+                return
             found.pop(name, None)  # of a module that runs more than once, the last output counts, as in `capture`
             if _is_spatial(output):
                 found[name] = output

@@ -17,7 +17,7 @@ from torch import Tensor
 from app.vision.batcher import Batcher
 from app.vision.classifier import Classifier, ModelCard
 from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
-from app.vision.inference import Engine, StagedForward, quickest_forward
+from app.vision.inference import Engine, StagedForward, TorchForward, quickest_forward
 from app.vision.labels import Label, Labels
 from app.vision.repository import ModelRepository
 from app.vision.threads import use_threads
@@ -138,7 +138,7 @@ class Predictor:
 
         Whoever cancels the answer stops it at its next pause.
         """
-        return self._batcher.follow(course(self._forwards[classifier.backbone]))
+        return self._batcher.follow(course(self._forward(classifier)))
 
     async def load(self, name: str | None = None) -> Classifier:
         """The classifier (the default one without a name), its forward path chosen and warm; quick if used before.
@@ -161,6 +161,10 @@ class Predictor:
 
     def close(self) -> None:
         self._batcher.close()
+
+    def _forward(self, classifier: Classifier) -> StagedForward:
+        """Plain PyTorch for a model that was deleted since it was loaded."""
+        return self._forwards.get(classifier.backbone) or TorchForward(classifier.backbone, self.device)
 
     def _prepare(self, classifier: Classifier) -> None:
         backbone = classifier.backbone
@@ -223,7 +227,7 @@ class Predictor:
         return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
 
     def _infer(self, classifier: Classifier, canvases: Sequence[Canvas]) -> tuple[Tensor, Sequence[float | None]]:
-        features = self._forwards[classifier.backbone](np.stack(canvases))
+        features = self._forward(classifier)(np.stack(canvases))
         with torch.inference_mode():
             probabilities: Tensor = classifier.head(features).softmax(1).cpu()
             space = classifier.space

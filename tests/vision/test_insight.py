@@ -1,9 +1,11 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
-from app.vision.backbones import BACKBONES, Backbone
+from app.vision.backbones import BACKBONES, Backbone, load_backbone
 from app.vision.classifier import Classifier
 from app.vision.folding import fold_batchnorm
 from app.vision.image import Canvas
@@ -90,3 +92,40 @@ def test_layers_are_found_by_name_or_the_nearest_are_told(imagenet: Classifier) 
     assert "_blocks.15" in refused.value.suggestions
     with pytest.raises(UnknownLayerError, match="no spatial output"):
         find_layer(imagenet.backbone, "_fc")
+
+
+def test_networks_are_cut_beside_others_that_run() -> None:
+    """A trace patches every module of the process, and hooks see every pass of a network."""
+    before = torch.nn.Module.__call__, torch.nn.Module.__getattr__
+    backbones = [load_backbone("efficientnet_lite0", None)[0] for _ in range(2)]
+    alone = load_backbone("efficientnet_lite0", None)[0]
+    layers = list_layers(alone)
+    pixels = torch.rand(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        features = alone(pixels)
+    ended = threading.Event()
+
+    def run(backbone: Backbone) -> int:
+        passes = 0
+        while not ended.is_set() or passes < 2:
+            with torch.inference_mode():
+                torch.testing.assert_close(backbone(pixels), features, atol=1e-3, rtol=1e-3)
+            passes += 1
+        return passes
+
+    def cut(backbone: Backbone) -> None:
+        for stage in backbone.card.stages:
+            assert tail_of(backbone, stage) is not None
+        assert list_layers(backbone) == layers
+
+    with ThreadPoolExecutor(5) as pool:
+        running = [pool.submit(run, backbone) for backbone in (*backbones, alone)]
+        cutting = [pool.submit(cut, backbone) for backbone in backbones for _ in range(2)]
+        try:
+            for one in cutting:
+                one.result()
+        finally:
+            ended.set()
+        assert all(one.result() >= 2 for one in running)
+    assert (torch.nn.Module.__call__, torch.nn.Module.__getattr__) == before
+    assert [name for one in backbones for name in dir(one.network) if "constant" in name] == []
