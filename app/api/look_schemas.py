@@ -3,20 +3,24 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from app.api.schemas import ImageOfPrediction, Language, ModelOfPrediction, ScoredLabel, Timing
 from app.vision.captions import nowhere, place
 from app.vision.classifier import ModelCard
 from app.vision.colormaps import Colormap
 from app.vision.explanations import Method
-from app.vision.feature_maps import ChannelNumbers, Channels, FeatureMaps
+from app.vision.feature_maps import ChannelNumbers, Channels, ChannelsError, FeatureMaps
 from app.vision.focus import Region
 from app.vision.looking import Explanation, Maps, Target, Upload, Watch
 from app.vision.sheet import Normalize
 
 
 def _channels(text: str) -> str:
-    Channels.parse(text)
+    try:
+        Channels.parse(text)
+    except ChannelsError as error:
+        raise PydanticCustomError("channels", "{reason}", {"reason": str(error)}) from None
     return text
 
 

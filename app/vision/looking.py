@@ -2,9 +2,11 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
+from threading import Semaphore
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import numpy as np
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Form = Literal["numbers", "array"] | Encoding
 _MOST_AT_ONCE: Final = 32
+_SMALL: Final = 4_000_000
+"""Pixels of a photo that is kept while its course waits for its turns."""
+_DECODING: Final = Semaphore()
+_MOMENT_S: Final = 0.002
 _FIRST: Final = Channels("top", 16)
 _FIRST_OF_EACH: Final = Channels("top", 8)
 
@@ -140,7 +146,7 @@ def look_at_layers(
 ) -> Course[Maps]:
     """Feature maps of the picture in an upload. Raises what `Picture.read` raises, and `UnencodableError`."""
     watch = Watch()
-    upload, picture, canvas = _read(classifier, data, limits, watch)
+    upload, photo, canvas = _read(classifier, data, limits, watch)
     exact = wish.form in {"numbers", "array"}
     names = [layer.name for layer in wish.layers]
     # A sheet of all stages is quicker in one pass: their tails overlap.
@@ -154,18 +160,15 @@ def look_at_layers(
     body: bytes | None = None
     if wish.form == "array":
         body = _array(layers[-1], wish.channels)
+    elif wish.form != "numbers" and wish.overlay:
+
+        def draw(whole: Image.Image) -> Image.Image:
+            return _channel_over(whole, upload, layers[-1], classifier.card.name, wish)
+
+        body = yield from _drawn_over(photo or data, limits, draw, wish.form, watch)
     elif wish.form != "numbers":
-        if wish.overlay:
-            photo = _whole(picture, upload, data, limits).image
-            image = _channel_over(photo, upload, layers[-1], classifier.card.name, wish)
-        else:
-            titles = _titles(classifier.card.name, target, channels, wish.look.language)
-            image = draw_sheet(canvas, titles, layers, wish.look)
-        if wish.overlay:  # of a large photo, either half takes a second
-            watch.lap("drawing")
-            yield Pause()
-            watch.go_on()
-        body = encoded(image, wish.form, is_drawn=not wish.overlay)
+        titles = _titles(classifier.card.name, target, channels, wish.look.language)
+        body = encoded(draw_sheet(canvas, titles, layers, wish.look), wish.form, is_drawn=True)
     watch.lap("drawing")
     return Maps(upload, target, layers, body, watch)
 
@@ -175,7 +178,7 @@ def explain(
 ) -> Course[Explanation]:
     """Where in an uploaded picture the evidence for a class lies. Raises as `look_at_layers`."""
     watch = Watch()
-    upload, picture, canvas = _read(classifier, data, limits, watch)
+    upload, photo, canvas = _read(classifier, data, limits, watch)
     layer = None
     if wish.method == "grad_cam":
         layer = wish.layer or layers_of(classifier, None)[-1]
@@ -195,31 +198,60 @@ def explain(
     watch.go_on()
     body: bytes | None = None
     if wish.form != "numbers":
-        photo = _whole(picture, upload, data, limits).image
-        image = _heat_drawn(photo, upload, evidence, target, classifier.card.name, wish)
-        watch.lap("drawing")
-        yield Pause()
-        watch.go_on()
-        body = encoded(image, wish.form)
+
+        def draw(whole: Image.Image) -> Image.Image:
+            return _heat_drawn(whole, upload, evidence, target, classifier.card.name, wish)
+
+        body = yield from _drawn_over(photo or data, limits, draw, wish.form, watch)
     watch.lap("drawing")
     focus = focus_of(evidence.heat_map, upload.seen)
     return Explanation(upload, target, wish.method, layer, evidence, focus, body, watch)
 
 
-def _read(classifier: "Classifier", data: bytes, limits: ImageLimits, watch: Watch) -> tuple[Upload, Picture, Canvas]:
+def _read(
+    classifier: "Classifier", data: bytes, limits: ImageLimits, watch: Watch
+) -> tuple[Upload, Image.Image | None, Canvas]:
+    """And the photo at its full size, if it was decoded so and is small enough to be kept for as long as a course."""
     fit = classifier.backbone.fit
     picture = Picture.read(data, limits, fit=fit)
     canvas = picture.canvas(fit)
     size = picture.width, picture.height
     upload = Upload(sha256(data).hexdigest(), picture.format, *size, fit.box(*size))
     watch.lap("decode")
-    return upload, picture, canvas
+    keeps = picture.image.size == size and picture.width * picture.height <= _SMALL
+    return upload, picture.image if keeps else None, canvas
 
 
-def _whole(picture: Picture, upload: Upload, data: bytes, limits: ImageLimits) -> Picture:
-    """At its full size: decoded once more if a smaller one was enough for the network."""
-    full = (upload.width, upload.height)
-    return picture if picture.image.size == full else Picture.read(data, limits)
+def _drawn_over(
+    photo: Image.Image | bytes,
+    limits: ImageLimits,
+    draw: Callable[[Image.Image], Image.Image],
+    form: Encoding,
+    watch: Watch,
+) -> Course[bytes]:
+    """The photo, or the one in a file, drawn over at its full size and encoded: either takes a second if it is large.
+
+    Of those that must be decoded for it, which take a hundred megabytes each, there is one at a time.
+    """
+    if isinstance(photo, Image.Image):
+        return (yield from _drawn(photo, draw, form, watch))
+    while not _DECODING.acquire(blocking=False):
+        time.sleep(_MOMENT_S)
+        yield Pause()
+    try:
+        return (yield from _drawn(Picture.read(photo, limits).image, draw, form, watch))
+    finally:
+        _DECODING.release()
+
+
+def _drawn(
+    photo: Image.Image, draw: Callable[[Image.Image], Image.Image], form: Encoding, watch: Watch
+) -> Course[bytes]:
+    image = draw(photo)
+    watch.lap("drawing")
+    yield Pause()
+    watch.go_on()
+    return encoded(image, form)
 
 
 def _target(classifier: "Classifier", forward: "StagedForward", canvas: Canvas, index: int | None) -> Target:

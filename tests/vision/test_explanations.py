@@ -180,3 +180,19 @@ def test_a_path_without_a_difference_ends(colours: Classifier) -> None:
     flat = torch.full((1, 3, 64, 64), 0.5)
     evidence = run(integrated_gradients(colours, flat, 0))
     assert np.isfinite(evidence.heat_map.numpy()).all()
+
+
+def test_where_there_is_nothing_to_see_nothing_is_hot(imagenet: Classifier) -> None:
+    """Rounding alone made a corner of a white picture the hottest, after all gradients that there may be."""
+    white = torch.ones(1, 3, 224, 224)
+    for algorithm in (integrated_gradients, occlusion):
+        evidence = run(algorithm(imagenet, white, 281))
+        assert not evidence.heat_map.any()
+        assert evidence.completeness_error is None or evidence.completeness_error <= 0.01
+
+
+def test_occlusion_does_not_prefer_the_edges(imagenet: Classifier, cat_canvas: Canvas) -> None:
+    """With its windows within the canvas a strip of empty floor at the edge was hot, the value of single windows."""
+    column, row = hottest(run(occlusion(imagenet, pixels_of(cat_canvas), 281)).heat_map)
+    assert 24 <= column < 200, "on the cat"
+    assert 24 <= row < 200
