@@ -30,6 +30,9 @@ def look(
     ] = None,
     target: Target = None,
     overlay: Annotated[bool, typer.Option("--overlay", help="The first channel over the photo, not a grid.")] = False,
+    opacity: Annotated[
+        float, typer.Option(help="Of --overlay: how strongly the colours cover it.", min=0, max=1)
+    ] = 0.65,
     normalize: Annotated[Literal["channel", "layer"], typer.Option(help="What shares a colour scale.")] = "channel",
     colormap: Annotated[str, typer.Option(help="viridis, magma, inferno, plasma, cividis or grey.")] = "viridis",
     tile: Annotated[int, typer.Option(help="Width of a tile in pixels.", min=32, max=256)] = 112,
@@ -46,7 +49,8 @@ def look(
     choices["lang"] = lang or language_of(os.environ)
     path = out or Path(f"{_stem(picture)}-{layer or 'layers'}.png")
     form = _form(path, ("png", "webp", "npy"))
-    drawn = {"overlay": overlay, "caption": overlay, "normalize": normalize, "colormap": colormap, "tile": tile}
+    drawn: dict[str, Any] = {"overlay": overlay, "caption": overlay, "opacity": opacity}
+    drawn |= {"normalize": normalize, "colormap": colormap, "tile": tile}
     with problems_told(), Client(server) as client:
         data = read_picture(picture)
         if as_json:

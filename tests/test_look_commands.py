@@ -42,6 +42,8 @@ def test_the_name_of_the_file_says_the_form(server: str, elsewhere: Path) -> Non
     assert run(server, "look", CAT, "--layer", "_blocks.15", "--out", "maps.npy")[0] == 0
     assert np.load(elsewhere / "maps.npy").shape == (320, 7, 7)
     assert run(server, "look", CAT, "--overlay", "--out", "over.webp")[0] == 0
+    assert run(server, "look", CAT, "--overlay", "--opacity", "0", "--out", "bare.webp")[0] == 0
+    assert Path("bare.webp").read_bytes() != Path("over.webp").read_bytes()
     with Image.open(elsewhere / "over.webp") as image:
         assert (image.format, image.width) == ("WEBP", 1920)
     status, _, err = run(server, "explain", CAT, "--out", "maps.npy")
