@@ -38,7 +38,7 @@ from app.vision.repository import ModelRepository
 from app.vision.teaching import Plan, School
 from app.vision.threads import use_threads
 from app.vision.training import classes_of, learn, split
-from benchmarks.classify import send
+from benchmarks.classify import p99, send
 from benchmarks.load import Load
 from benchmarks.servers import OURS, ROOT, running
 
@@ -215,10 +215,6 @@ def beside(data: Path) -> None:
         f"then {', '.join(states)}; the longest silence in the events of one alone {silence:.2f} s",
         flush=True,
     )
-
-
-def p99(latencies: list[float]) -> float:
-    return latencies[int(len(latencies) * 0.99)]
 
 
 def ideal(_: Path) -> None:

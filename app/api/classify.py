@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.dependencies import Pictures, Predictor, accepts_json, milliseconds_since_start, preferred_language
 from app.api.problems import Problem, responses
-from app.api.schemas import ClassifyChoices, Prediction, PredictionList, Timing
+from app.api.schemas import ClassifyChoices, Prediction, PredictionList
 from app.api.schemas import Problem as ProblemOut
 
 router = APIRouter(tags=["classify"], dependencies=[Depends(accepts_json)])
@@ -37,20 +37,23 @@ PICTURE_BODY = {
 }
 
 
+PICTURE_PROBLEMS = (
+    "malformed-request",
+    "not-acceptable",
+    "request-timeout",
+    "body-too-large",
+    "image-too-large",
+    "unsupported-image",
+    "invalid-image",
+    "overloaded",
+)
+"""Of every path that takes a picture."""
+
+
 @router.post(
     "/classify",
     openapi_extra=PICTURE_BODY,
-    responses=responses(
-        "malformed-request",
-        "unknown-model",
-        "not-acceptable",
-        "request-timeout",
-        "body-too-large",
-        "image-too-large",
-        "unsupported-image",
-        "invalid-image",
-        "overloaded",
-    ),
+    responses=responses("unknown-model", *PICTURE_PROBLEMS),
 )
 async def classify(
     request: Request,
@@ -75,7 +78,7 @@ async def classify(
     response.headers["Vary"] = "Accept, Accept-Language"
     if len(pictures) == 1:
         prediction = await predict(pictures[0])
-        response.headers["Server-Timing"] = _server_timing(prediction.timing_ms)
+        response.headers["Server-Timing"] = prediction.timing_ms.header()
         return prediction
     results = await asyncio.gather(*map(predict, pictures), return_exceptions=True)
     return PredictionList(data=[one if isinstance(one, Prediction) else _problem(one, request) for one in results])
@@ -85,7 +88,3 @@ def _problem(error: BaseException, request: Request) -> ProblemOut:
     if not isinstance(error, Exception):
         raise error
     return ProblemOut.model_validate(Problem.of(error).body(request))
-
-
-def _server_timing(timing: Timing) -> str:
-    return ", ".join(f"{name};dur={value}" for name, value in timing.model_dump().items())

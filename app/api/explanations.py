@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.classify import PICTURE_BODY
-from app.api.dependencies import Picture, Predictor, milliseconds_since_start, preferred_language
-from app.api.feature_maps import LOOK_PROBLEMS
-from app.api.look_schemas import ExplanationChoices, ExplanationOut, timing_of
-from app.api.negotiation import Answer, in_forms, negotiated, while_connected
+from app.api.dependencies import Picture, Predictor, preferred_language
+from app.api.feature_maps import LOOK_PROBLEMS, target_of
+from app.api.look_schemas import ExplanationChoices, ExplanationOut
+from app.api.negotiation import answered, in_forms, negotiated
 from app.api.problems import ChoiceError, responses
 from app.vision.encoding import Encoding
 from app.vision.looking import ExplanationWish, explain, layers_of
@@ -38,7 +38,7 @@ async def make_explanation(
     if choices.layer and choices.method != "grad_cam":
         raise ChoiceError("/query/layer", f"layer: {choices.method} looks at the pixels; only grad_cam takes a layer.")
     classifier = await predictor.load(choices.model)
-    target = classifier.labels.find(choices.target).index if choices.target is not None else None
+    target = target_of(classifier, choices.target)
     (layer,) = await asyncio.to_thread(layers_of, classifier, choices.layer) if choices.layer else (None,)
     language = choices.lang or preferred_language(request)
     wish = ExplanationWish(
@@ -53,9 +53,6 @@ async def make_explanation(
     )
     limits = predictor.limits
     answer = predictor.follow(classifier, lambda forward: explain(classifier, forward, picture, limits, wish))
-    found = await while_connected(request, answer)
-    timing = timing_of(found.watch, milliseconds_since_start(request))
-    if found.body is not None:
-        return Answer(found.body, form, timing)
-    body = ExplanationOut.of(found, classifier.card, language, timing)
-    return Answer(body.model_dump_json().encode(), form, timing)
+    return await answered(
+        request, form, answer, lambda found, timing: ExplanationOut.of(found, classifier.card, language, timing)
+    )

@@ -5,32 +5,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from app.api.classify import PICTURE_BODY
-from app.api.dependencies import Picture, Predictor, milliseconds_since_start, preferred_language
-from app.api.look_schemas import FeatureMapChoices, LayerMaps, LayerMapsList, timing_of
-from app.api.negotiation import Answer, in_forms, negotiated, while_connected
+from app.api.classify import PICTURE_BODY, PICTURE_PROBLEMS
+from app.api.dependencies import Picture, Predictor, preferred_language
+from app.api.look_schemas import FeatureMapChoices, LayerMaps, LayerMapsList, LookTiming
+from app.api.negotiation import answered, in_forms, negotiated
 from app.api.problems import ChoiceError, responses
+from app.vision.classifier import Classifier
 from app.vision.feature_maps import Channels, ChannelsError
 from app.vision.layers import Layer
-from app.vision.looking import Form, MapsWish, layers_of, look_at_layers
+from app.vision.looking import Form, Maps, MapsWish, layers_of, look_at_layers
 from app.vision.sheet import Look
 
 router = APIRouter(tags=["look inside"])
 
 _FORMS: dict[str, Form] = {"png": "PNG", "webp": "WEBP", "json": "numbers", "npy": "array"}
-LOOK_PROBLEMS = (
-    "malformed-request",
-    "unknown-model",
-    "unknown-layer",
-    "unknown-label",
-    "not-acceptable",
-    "request-timeout",
-    "body-too-large",
-    "image-too-large",
-    "unsupported-image",
-    "invalid-image",
-    "overloaded",
-)
+LOOK_PROBLEMS = ("unknown-model", "unknown-layer", "unknown-label", *PICTURE_PROBLEMS)
 
 
 @router.post(
@@ -50,7 +39,7 @@ async def make_feature_maps(
     """
     form = negotiated(request, choices.format, tuple(_FORMS))
     classifier = await predictor.load(choices.model)
-    target = classifier.labels.find(choices.target).index if choices.target is not None else None
+    target = target_of(classifier, choices.target)
     layers = await asyncio.to_thread(layers_of, classifier, choices.layer)
     if form == "npy" or (choices.overlay and form != "json"):
         layers = layers[-1:]
@@ -67,13 +56,17 @@ async def make_feature_maps(
     )
     limits = predictor.limits
     answer = predictor.follow(classifier, lambda forward: look_at_layers(classifier, forward, picture, limits, wish))
-    found = await while_connected(request, answer)
-    timing = timing_of(found.watch, milliseconds_since_start(request))
-    if found.body is not None:
-        return Answer(found.body, form, timing)
-    numbers = [LayerMaps.of(found, maps, classifier.card, language, timing) for maps in found.layers]
-    body = numbers[0] if choices.layer else LayerMapsList(data=numbers)
-    return Answer(body.model_dump_json().encode(), form, timing)
+
+    def numbers(found: Maps, timing: LookTiming) -> LayerMaps | LayerMapsList:
+        each = [LayerMaps.of(found, maps, classifier.card, language, timing) for maps in found.layers]
+        return each[0] if choices.layer else LayerMapsList(data=each)
+
+    return await answered(request, form, answer, numbers)
+
+
+def target_of(classifier: Classifier, name: str | None) -> int | None:
+    """Raises `UnknownLabelError`."""
+    return None if name is None else classifier.labels.find(name).index
 
 
 def _channels(text: str | None, layers: tuple[Layer, ...]) -> Channels | None:

@@ -12,7 +12,7 @@ from app.vision.colormaps import Colormap
 from app.vision.explanations import Method
 from app.vision.feature_maps import ChannelNumbers, Channels, ChannelsError, FeatureMaps
 from app.vision.focus import Region
-from app.vision.looking import Explanation, Maps, Target, Upload, Watch
+from app.vision.looking import Explanation, Maps, Upload, Watch
 from app.vision.sheet import Normalize
 
 
@@ -160,9 +160,9 @@ class LayerMaps(BaseModel):
     @classmethod
     def of(cls, found: Maps, maps: FeatureMaps, card: ModelCard, language: str, timing: LookTiming) -> Self:
         return cls(
-            model=_model(card),
+            model=ModelOfPrediction.of(card),
             image=ImageSeen.of(found.upload),
-            target=scored(found.target, language),
+            target=ScoredLabel.scored(found.target, language),
             layer=maps.layer.name,
             index=maps.index,
             shape=maps.layer.shape,
@@ -201,11 +201,11 @@ class ExplanationOut(BaseModel):
     def of(cls, found: Explanation, card: ModelCard, language: str, timing: LookTiming) -> Self:
         focus, error = found.focus, found.evidence.completeness_error
         return cls(
-            model=_model(card),
+            model=ModelOfPrediction.of(card),
             image=ImageSeen.of(found.upload),
             method=found.method,
             layer=found.layer.name if found.layer else None,
-            target=scored(found.target, language),
+            target=ScoredLabel.scored(found.target, language),
             focus=Box.of(focus.box) if focus else None,
             hottest=Point(x=round(focus.x, 4), y=round(focus.y, 4)) if focus else None,
             focus_text=place(focus.x, focus.y, language) if focus else nowhere(language),
@@ -215,21 +215,10 @@ class ExplanationOut(BaseModel):
         )
 
 
-def scored(target: Target, language: str) -> ScoredLabel:
-    label = target.label
-    return ScoredLabel(
-        index=label.index, label=label.label, display=label.display_in(language), score=round(target.score, 6)
-    )
-
-
 def timing_of(watch: Watch, total_ms: float) -> LookTiming:
     """What is neither decoding nor computing nor drawing was waiting for a turn."""
     spent = {name: round(watch.ms.get(name, 0.0), 2) for name in ("decode", "inference", "drawing")}
     return LookTiming(**spent, queue=round(max(0.0, total_ms - sum(spent.values())), 2), total=round(total_ms, 2))
-
-
-def _model(card: ModelCard) -> ModelOfPrediction:
-    return ModelOfPrediction(name=card.name, version=card.version, backbone=card.backbone, num_classes=card.num_classes)
 
 
 def _rounded(value: float) -> float:

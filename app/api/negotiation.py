@@ -1,17 +1,21 @@
 """In which form an answer goes out: what the Accept header likes best, unless `format` says it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from fastapi import Request, Response
+from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from app.api.dependencies import quality
+from app.api.dependencies import milliseconds_since_start, quality
+from app.api.look_schemas import LookTiming, timing_of
 from app.api.problems import NotAcceptableError
 from app.api.schemas import Timing
+from app.vision.looking import Explanation, Maps
 
 Result = TypeVar("Result")
+Found = TypeVar("Found", Maps, Explanation)
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     "png": "image/png",
@@ -26,10 +30,8 @@ class Answer(Response):
     """A body in one of the forms, with what it took in Server-Timing."""
 
     def __init__(self, body: bytes, form: str, timing: Timing) -> None:
-        told = ", ".join(f"{name};dur={value}" for name, value in timing.model_dump().items())
-        super().__init__(
-            body, headers={"Vary": "Accept, Accept-Language", "Server-Timing": told}, media_type=MEDIA_TYPES[form]
-        )
+        headers = {"Vary": "Accept, Accept-Language", "Server-Timing": timing.header()}
+        super().__init__(body, headers=headers, media_type=MEDIA_TYPES[form])
 
 
 def in_forms(*forms: str) -> dict[int | str, dict[str, Any]]:
@@ -61,6 +63,16 @@ def _liking(accept: str, media: str) -> float:
         if specific > found[0]:
             found = specific, quality(parameters)
     return found[1]
+
+
+async def answered(
+    request: Request, form: str, work: "asyncio.Future[Found]", numbers: Callable[[Found, LookTiming], BaseModel]
+) -> Response:
+    """What the work has drawn, or else its `numbers`. Raises what the work raises, or `ClientDisconnect`."""
+    found = await while_connected(request, work)
+    timing = timing_of(found.watch, milliseconds_since_start(request))
+    body = numbers(found, timing).model_dump_json().encode() if found.body is None else found.body
+    return Answer(body, form, timing)
 
 
 async def while_connected(request: Request, answer: "asyncio.Future[Result]") -> Result:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.vision.backbones import BackboneCard, find_weights
 from app.vision.classifier import ModelCard
-from app.vision.labels import Label
+from app.vision.labels import Label, Scored
 from app.vision.layers import Layer
 from app.vision.predictor import Prediction as ClassPrediction
 
@@ -70,12 +70,22 @@ class LabelOut(BaseModel):
 class ScoredLabel(LabelOut):
     score: Score
 
+    @classmethod
+    def scored(cls, found: Scored, language: str) -> Self:
+        label = found.label
+        display = label.display_in(language)
+        return cls(index=label.index, label=label.label, display=display, score=round(found.score, 6))
+
 
 class ModelOfPrediction(BaseModel):
     name: str
     version: int
     backbone: str
     num_classes: int
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        return cls(name=card.name, version=card.version, backbone=card.backbone, num_classes=card.num_classes)
 
 
 class ImageOfPrediction(BaseModel):
@@ -100,6 +110,10 @@ class Timing(BaseModel):
     inference: float
     total: float
 
+    def header(self) -> str:
+        """As Server-Timing has it."""
+        return ", ".join(f"{name};dur={value}" for name, value in self.model_dump().items())
+
 
 class Prediction(BaseModel):
     object: Literal["prediction"] = "prediction"
@@ -113,22 +127,13 @@ class Prediction(BaseModel):
 
     @classmethod
     def of(cls, found: ClassPrediction, choices: ClassifyChoices, *, language: str, total_ms: float) -> Self:
-        card = found.card
         return cls(
-            model=ModelOfPrediction(
-                name=card.name, version=card.version, backbone=card.backbone, num_classes=card.num_classes
-            ),
+            model=ModelOfPrediction.of(found.card),
             image=ImageOfPrediction(
                 sha256=found.sha256, width=found.width, height=found.height, format=found.format
             ),
             predictions=[
-                ScoredLabel(
-                    index=one.label.index,
-                    label=one.label.label,
-                    display=one.label.display_in(language),
-                    score=round(one.score, 6),
-                )
-                for one in found.top(choices.top_k, choices.min_score)
+                ScoredLabel.scored(one, language) for one in found.top(choices.top_k, choices.min_score)
             ],
             unknown=None if found.unknown is None else Unknown(
                 is_unknown=found.unknown > 0.5, score=round(found.unknown, 4)

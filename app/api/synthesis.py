@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.classify import PICTURE_BODY
+from app.api.classify import PICTURE_BODY, PICTURE_PROBLEMS
 from app.api.dependencies import (
     Caller,
     IdempotencyKey,
@@ -84,19 +84,7 @@ async def make_ideal_image(
     status_code=202,
     response_model=JobOut,
     openapi_extra=PICTURE_BODY,
-    responses=ACCEPTED
-    | responses(
-        "malformed-request",
-        "not-acceptable",
-        "request-timeout",
-        "body-too-large",
-        "image-too-large",
-        "unsupported-image",
-        "invalid-image",
-        "target-is-source",
-        "overloaded",
-        *_PROBLEMS,
-    ),
+    responses=ACCEPTED | responses(*PICTURE_PROBLEMS, "target-is-source", *_PROBLEMS),
 )
 async def make_adversarial_image(
     request: Request,

@@ -26,6 +26,14 @@ class Label:
         return self.display.get(language) or self.display.get("en") or self.label
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A class, and its probability."""
+
+    label: Label
+    score: float
+
+
 class Labels:
     """The classes in the order of the logits."""
 

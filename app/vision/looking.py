@@ -22,6 +22,7 @@ from app.vision.focus import Focus, Region, focus_of
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.inference import to_pixels
 from app.vision.insight import look_into
+from app.vision.labels import Scored
 from app.vision.layers import Layer, find_layer
 from app.vision.lettering import number, percent
 from app.vision.overlay import Box, Veil, caption_of_scale, draw_heat_map, draw_overlay, with_caption
@@ -30,7 +31,6 @@ from app.vision.sheet import Look, draw_sheet
 if TYPE_CHECKING:
     from app.vision.classifier import Classifier
     from app.vision.inference import StagedForward
-    from app.vision.labels import Label
 
 Result = TypeVar("Result")
 Form = Literal["numbers", "array"] | Encoding
@@ -57,14 +57,6 @@ class Watch:
         now = time.perf_counter()
         self.ms[name] += (now - self._since) * 1e3
         self._since = now
-
-
-@dataclass(frozen=True)
-class Target:
-    """The class that is asked about, and its probability."""
-
-    label: "Label"
-    score: float
 
 
 @dataclass(frozen=True)
@@ -101,7 +93,7 @@ class Maps:
     """`body` is the picture or the array, None for numbers."""
 
     upload: Upload
-    target: Target
+    target: Scored
     layers: list[FeatureMaps]
     body: bytes | None
     watch: Watch
@@ -126,7 +118,7 @@ class Explanation:
     """`layer` is Grad-CAM's; `focus` is None if nothing in the picture speaks for the class."""
 
     upload: Upload
-    target: Target
+    target: Scored
     method: Method
     layer: Layer | None
     evidence: Evidence
@@ -153,7 +145,7 @@ def look_at_layers(
     insight = look_into(classifier, canvas, names, wish.target, forward=None if exact else forward)
     channels = wish.channels or (_FIRST if len(names) == 1 else _FIRST_OF_EACH)
     layers = [FeatureMaps.of(insight, find_layer(classifier.backbone, name), channels) for name in names]
-    target = Target(classifier.labels[insight.target], insight.score)
+    target = Scored(classifier.labels[insight.target], insight.score)
     watch.lap("inference")
     yield Pause()
     watch.go_on()
@@ -183,7 +175,7 @@ def explain(
     if wish.method == "grad_cam":
         layer = wish.layer or layers_of(classifier, None)[-1]
         insight = look_into(classifier, canvas, [layer.name], wish.target, forward=forward)
-        target, evidence = Target(classifier.labels[insight.target], insight.score), grad_cam(insight, layer.name)
+        target, evidence = Scored(classifier.labels[insight.target], insight.score), grad_cam(insight, layer.name)
     else:
         target = _target(classifier, forward, canvas, wish.target)
         pixels, index = to_pixels(canvas[None], torch.device("cpu")), target.label.index
@@ -254,11 +246,11 @@ def _drawn(
     return encoded(image, form)
 
 
-def _target(classifier: "Classifier", forward: "StagedForward", canvas: Canvas, index: int | None) -> Target:
+def _target(classifier: "Classifier", forward: "StagedForward", canvas: Canvas, index: int | None) -> Scored:
     with torch.inference_mode():
         probabilities = classifier.head(forward(canvas[None])).softmax(1)[0].cpu()
     chosen = int(probabilities.argmax()) if index is None else index
-    return Target(classifier.labels[chosen], float(probabilities[chosen]))
+    return Scored(classifier.labels[chosen], float(probabilities[chosen]))
 
 
 def _in_pieces(algorithm: Algorithm[Result], forward: "StagedForward", watch: Watch) -> Course[Result]:
@@ -294,7 +286,7 @@ def _array(maps: FeatureMaps, channels: Channels | None) -> bytes:
     return file.getvalue()
 
 
-def _titles(model: str, target: Target, channels: Channels, language: str) -> tuple[str, str, str]:
+def _titles(model: str, target: Scored, channels: Channels, language: str) -> tuple[str, str, str]:
     shown, score = target.label.display_in(language), percent(target.score, language)
     order = caption(channels.order or "index", language)
     return caption("sheet", language, model=model), caption("class", language, label=shown, score=score), order
@@ -314,7 +306,7 @@ def _channel_over(photo: Image.Image, upload: Upload, maps: FeatureMaps, model: 
 
 
 def _heat_drawn(
-    photo: Image.Image, upload: Upload, evidence: Evidence, target: Target, model: str, wish: ExplanationWish
+    photo: Image.Image, upload: Upload, evidence: Evidence, target: Scored, model: str, wish: ExplanationWish
 ) -> Image.Image:
     language, veil = wish.language, wish.veil
     if wish.bare:

@@ -18,7 +18,7 @@ from app.vision.batcher import Batcher
 from app.vision.classifier import Classifier, ModelCard
 from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
 from app.vision.inference import Engine, StagedForward, TorchForward, quickest_forward
-from app.vision.labels import Label, Labels
+from app.vision.labels import Labels, Scored
 from app.vision.repository import ModelRepository
 from app.vision.threads import use_threads
 
@@ -32,12 +32,6 @@ log = logging.getLogger(__name__)
 
 _WARM_UP = b"\x89PNG\r\n\x1a\n"
 """Enough of a picture to make Pillow load its decoders; it is refused, as it should be."""
-
-
-@dataclass(frozen=True)
-class Ranked:
-    label: Label
-    score: float
 
 
 @dataclass(frozen=True)
@@ -57,11 +51,11 @@ class Prediction:
     queue_ms: float
     inference_ms: float
 
-    def top(self, number: int, min_score: float = 0.0) -> list[Ranked]:
+    def top(self, number: int, min_score: float = 0.0) -> list[Scored]:
         """The `number` likeliest classes (fewer if there are fewer) with at least this probability, best first."""
         scores, indices = self.probabilities.topk(min(number, len(self.labels)))
         ranked = zip(indices.tolist(), scores.tolist(), strict=True)
-        return [Ranked(self.labels[index], score) for index, score in ranked if score >= min_score]
+        return [Scored(self.labels[index], score) for index, score in ranked if score >= min_score]
 
 
 @dataclass(frozen=True)
