@@ -3,20 +3,20 @@
 import asyncio
 import logging
 import signal
-import socket
 import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
-from pathlib import Path
 from typing import Final, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
 
 from app import __version__
-from app.api import (
+from app.api import problems
+from app.api.dependencies import JobDesk
+from app.api.envelope import Envelope
+from app.api.routes import (
     classify,
     explanations,
     export,
@@ -25,20 +25,19 @@ from app.api import (
     jobs,
     models,
     pages,
-    problems,
     synthesis,
     teach,
 )
-from app.api.dependencies import JobDesk
-from app.api.envelope import Envelope
 from app.api.uploads import uploads
-from app.child import Child
-from app.leftovers import sweep
-from app.memory import keep_big_blocks
+from app.process.address import probe_address
+from app.process.child import Child
+from app.process.cleanup import sweep
+from app.process.memory import keep_big_blocks
 from app.settings import Settings
-from app.vision.model_folder import BrokenModelError
-from app.vision.predictor import DeviceUnavailableError, Predictor, pick_device
-from app.vision.repository import ModelRepository, SharedModels, UnknownModelError
+from app.vision.models.model_folder import BrokenModelError
+from app.vision.models.repository import ModelRepository, UnknownModelError
+from app.vision.serving.predictor import DeviceUnavailableError, Predictor
+from app.wiring import job_desk_for, predictor_for, repository_for
 
 log = logging.getLogger(__name__)
 
@@ -117,55 +116,11 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def repository_for(settings: Settings) -> ModelRepository:
-    """Raises `DeviceUnavailableError`."""
-    device = pick_device(settings.device)
-    return ModelRepository(
-        [settings.models_dir],
-        weights_dir=settings.weights_dir,
-        device=device,
-        trained_dir=settings.trained_dir,
-        shared=_shared_models(settings.trained_dir, settings.files_url) if settings.files_url else None,
-    )
-
-
-def _shared_models(folder: Path, url: str) -> SharedModels:
-    from app.jobs.mirror import ModelMirror
-    from app.jobs.model_store import ModelStore
-
-    return ModelMirror(folder, ModelStore(url))
-
-
-def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
-    return Predictor(
-        repository,
-        default_model=settings.default_model,
-        engine=settings.engine,
-        cache_dir=settings.data_dir / "cache",
-        threads=settings.threads,
-        max_batch=settings.max_batch,
-        max_queue=settings.max_queue,
-        limits=settings.image_limits,
-    )
-
-
 async def _open_jobs(settings: Settings) -> JobDesk:
     """Tries again until the database can be reached."""
-
-    def open_now() -> JobDesk:
-        from app.jobs.files import FileStore
-        from app.jobs.queue import JobQueue, QueueLimits
-        from app.jobs.tail import Tail
-
-        files = FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes)
-        keep = timedelta(days=settings.jobs_keep_days)
-        limits = QueueLimits(settings.jobs_per_client, settings.jobs_total, keep)
-        queue = JobQueue(settings.jobs_database, files, limits)
-        return JobDesk(queue, files, Tail(queue))
-
     while True:
         try:
-            return await asyncio.to_thread(open_now)
+            return await asyncio.to_thread(job_desk_for, settings)
         except Exception:  # classification does not need it
             log.exception("The queue of the jobs cannot be opened; tried again in %g s.", _AGAIN_S)
             await asyncio.sleep(_AGAIN_S)
@@ -229,11 +184,3 @@ def _check(settings: Settings) -> None:
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise CannotServeError(f"{where} cannot be listened on: {error.strerror}.") from error
-
-
-def probe_address(settings: Settings) -> None:
-    """Raises `OSError` if the service could not listen there: taken, not allowed, or no address of this machine."""
-    family, *_, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)

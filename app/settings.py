@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
-from app.vision.dataset import DatasetLimits
 from app.vision.image import FORMATS, ImageLimits
-from app.vision.inference import Engine
+from app.vision.serving.runtimes import Engine
+from app.vision.transfer.archive import DatasetLimits
 
 PREFIX: Final = "INKBLOT_"
 _OF_OTHERS: Final = {"INKBLOT_URL"}

@@ -18,15 +18,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.memory import keep_big_blocks
-from app.vision import attacks
+from app.process.memory import keep_big_blocks
 from app.vision.ask import run
-from app.vision.attacks import Goal, Scene
-from app.vision.channels import png_of, seen_through
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
-from app.vision.lattice import Lens, pixels_of
-from app.vision.repository import ModelRepository
+from app.vision.models.repository import ModelRepository
+from app.vision.synthesis import attacks
+from app.vision.synthesis.attacks import Goal, Scene
+from app.vision.synthesis.quantization import Lens, pixels_of
+from app.vision.synthesis.transformations import png_of, seen_through
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared/data/cats-dogs/test/dog"

@@ -123,11 +123,11 @@ def bare(photos: list[str], seconds: float, data_dir: Path) -> None:
     import numpy as np
     import torch
 
-    from app.memory import keep_big_blocks
+    from app.process.memory import keep_big_blocks
     from app.settings import Settings
-    from app.vision.backbones import load_backbone
     from app.vision.image import ImageLimits, Picture
-    from app.vision.inference import quickest_forward
+    from app.vision.networks.backbones import load_backbone
+    from app.vision.serving.runtimes import quickest_forward
 
     keep_big_blocks()
     torch.set_num_threads(1)

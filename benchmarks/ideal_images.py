@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from app.memory import keep_big_blocks
+from app.process.memory import keep_big_blocks
 from app.vision.ask import run
-from app.vision.channels import png_of
 from app.vision.classifier import Classifier
-from app.vision.ideal_images import ClassAim, ideal_image
 from app.vision.image import ImageLimits, Picture
-from app.vision.lattice import pixels_of
-from app.vision.priors import total_variation
-from app.vision.repository import ModelRepository
+from app.vision.models.repository import ModelRepository
+from app.vision.synthesis.ideal_images import ClassAim, ideal_image
+from app.vision.synthesis.priors import total_variation
+from app.vision.synthesis.quantization import pixels_of
+from app.vision.synthesis.transformations import png_of
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT.parent / "shared/data/weights"

@@ -16,11 +16,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from app.main import predictor_for, repository_for
-from app.memory import keep_big_blocks
+from app.process.memory import keep_big_blocks
 from app.settings import Settings
-from app.vision.looking import ExplanationWish, MapsWish, explain, layers_of, look_at_layers
-from app.vision.predictor import Predictor
+from app.vision.inspection.inspection import ExplanationWish, MapsWish, explain, layers_of, look_at_layers
+from app.vision.serving.predictor import Predictor
+from app.wiring import predictor_for, repository_for
 from benchmarks.classify import p99, send
 from benchmarks.load import Load
 from benchmarks.servers import OURS, ROOT, running

@@ -30,14 +30,14 @@ from PIL import Image
 
 from app.client import Client, Job
 from app.vision.ask import finish
-from app.vision.dataset import Archive, DatasetLimits
-from app.vision.evaluation import accuracy_interval
 from app.vision.image import Canvas, ImageLimits, Picture
-from app.vision.inference import Forward, quickest_forward
-from app.vision.repository import ModelRepository
-from app.vision.teaching import Plan, School
-from app.vision.threads import use_threads
-from app.vision.training import classes_of, learn, split
+from app.vision.models.repository import ModelRepository
+from app.vision.serving.runtimes import Forward, quickest_forward
+from app.vision.serving.threads import use_threads
+from app.vision.transfer.archive import Archive, DatasetLimits
+from app.vision.transfer.evaluation import accuracy_interval
+from app.vision.transfer.teaching import Plan, School
+from app.vision.transfer.training import classes_of, learn, split
 from benchmarks.classify import p99, send
 from benchmarks.load import Load
 from benchmarks.servers import OURS, ROOT, running

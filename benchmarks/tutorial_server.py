@@ -9,7 +9,7 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 from torchvision import transforms
 
-from app.vision.backbones import load_backbone
+from app.vision.networks.backbones import load_backbone
 
 torch.set_num_threads(1)
 backbone, head = load_backbone("efficientnet_lite0", None, fold=False)

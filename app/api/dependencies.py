@@ -22,12 +22,12 @@ from app.api.problems import (
     NotAcceptableError,
 )
 from app.settings import Settings
-from app.vision.predictor import Predictor as VisionPredictor
+from app.vision.serving.predictor import Predictor as VisionPredictor
 
 if TYPE_CHECKING:
+    from app.jobs.event_stream import Tail
     from app.jobs.files import FileStore
     from app.jobs.queue import JobQueue
-    from app.jobs.tail import Tail
 
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 _MAX_WAIT_S: Final = 60

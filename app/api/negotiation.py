@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
 from app.api.dependencies import milliseconds_since_start, quality
-from app.api.look_schemas import LookTiming, timing_of
 from app.api.problems import NotAcceptableError
-from app.api.schemas import Timing
-from app.vision.looking import Explanation, Maps
+from app.api.schemas.classify import Timing
+from app.api.schemas.inspect import LookTiming, timing_of
+from app.vision.inspection.inspection import Explanation, Maps
 
 Result = TypeVar("Result")
 Found = TypeVar("Found", Maps, Explanation)

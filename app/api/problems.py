@@ -16,18 +16,18 @@ from starlette.routing import compile_path
 
 from app.jobs.files import StorageDownError, StorageFullError
 from app.jobs.job import JobExpiredError, KeyReusedError, TooManyJobsError, UnknownJobError
-from app.vision.adversarial_images import TargetIsSourceError
-from app.vision.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
-from app.vision.batcher import QueueFullError
-from app.vision.dataset import DatasetError, NotEnoughImagesError
 from app.vision.encoding import UnencodableError
-from app.vision.examples import NoExamplesError, UnknownPictureError
 from app.vision.image import ImageTooLargeError, InvalidImageError, UnsupportedImageError
-from app.vision.inference import EngineUnavailableError
 from app.vision.labels import UnknownLabelError
-from app.vision.layers import UnknownLayerError
-from app.vision.model_folder import BrokenModelError, ModelExistsError
-from app.vision.repository import ShippedModelError, UnknownModelError
+from app.vision.models.model_folder import BrokenModelError, ModelExistsError
+from app.vision.models.repository import ShippedModelError, UnknownModelError
+from app.vision.networks.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
+from app.vision.networks.layers import UnknownLayerError
+from app.vision.serving.batcher import QueueFullError
+from app.vision.serving.runtimes import EngineUnavailableError
+from app.vision.synthesis.adversarial_images import TargetIsSourceError
+from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
+from app.vision.transfer.examples import NoExamplesError, UnknownPictureError
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from app.api.problems import BodyTimeoutError, MalformedRequestError, UploadsFullError
 from app.settings import Settings
-from app.vision.dataset import Archive
+from app.vision.transfer.archive import Archive
 
 _AT_ONCE: Final = 4
 _PATIENCE: Final = 10

@@ -22,11 +22,11 @@ from torch import Tensor
 from app.jobs.database import Alive
 from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.files import PREVIEW, FileStore
-from app.jobs.lessons import Lessons
+from app.jobs.kinds.images import JobResult, Tasks, preview_file, slug_of
+from app.jobs.kinds.training import Lessons
 from app.jobs.params import CORRECTION, MODEL
 from app.jobs.queue import QUEUE, VERSION
 from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
-from app.jobs.tasks import Outcome, Tasks, preview_file, slug_of
 from app.vision.ask import Algorithm, Course, Progress
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Worker:
         self._tables = Tables(engine)
         self._on_thread = on_thread
         self._engine = Engine(on_thread)
-        self._ours: dict[str, Run[Outcome]] = {}
+        self._ours: dict[str, Run[JobResult]] = {}
         self._alone: list[threading.Thread] = []
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="files")  # one: what is written last stays
         self._stop = threading.Event()
@@ -160,13 +160,13 @@ class Worker:
         await asyncio.wrap_future(self._writer.submit(self._tidy, identity))
         return record
 
-    def _begin(self, identity: str, kind: str, choices: Mapping[str, Any], publish: Publish) -> Run[Outcome]:
+    def _begin(self, identity: str, kind: str, choices: Mapping[str, Any], publish: Publish) -> Run[JobResult]:
         """Into the engine; slow where a model must be loaded first."""
         self._lessons.models.refresh()
         saved = self._files.kept(identity, _CHECKPOINT)
         resume = load(saved) if saved else None
         teaches = kind in {MODEL, CORRECTION}
-        algorithm: Algorithm[Outcome] | Course[Outcome]
+        algorithm: Algorithm[JobResult] | Course[JobResult]
         if kind == MODEL:
             upload = self._files.open_kept(identity, "upload")
             algorithm = self._lessons.teach(identity, choices, upload, resume)
@@ -202,7 +202,7 @@ class Worker:
             self._engine.submit(run)
         return run
 
-    def _start_alone(self, run: Run[Outcome]) -> None:
+    def _start_alone(self, run: Run[JobResult]) -> None:
         """In a thread of its own: a course runs the network by itself."""
 
         def attend() -> None:

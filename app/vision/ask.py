@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from app.vision.classifier import Classifier
-from app.vision.layers import capture
+from app.vision.networks.layers import capture
 
 if TYPE_CHECKING:
-    from app.vision.backbones import Backbone
+    from app.vision.networks.backbones import Backbone
 
 Result = TypeVar("Result")
 

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.vision.backbones import Backbone
     from app.vision.feature_space import FeatureSpace
     from app.vision.labels import Labels
+    from app.vision.networks.backbones import Backbone
 
 
 @dataclass(frozen=True)

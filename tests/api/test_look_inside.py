@@ -17,10 +17,10 @@ from starlette.requests import ClientDisconnect
 from app.api.negotiation import while_connected
 from app.main import create_app
 from app.settings import Settings
-from app.vision.backbones import BACKBONES
 from app.vision.image import ImageLimits, Picture
-from app.vision.inference import to_pixels
-from app.vision.repository import ModelRepository
+from app.vision.models.repository import ModelRepository
+from app.vision.networks.backbones import BACKBONES
+from app.vision.serving.runtimes import to_pixels
 from tests.api.test_classify import png
 from tests.conftest import ROOT, wait_until_ready
 

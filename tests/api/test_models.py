@@ -4,7 +4,7 @@ from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
-from tests.vision.test_repository import write_model
+from tests.vision.models.test_repository import write_model
 
 
 def test_models_are_listed_and_one_is_the_default(client: TestClient) -> None:

@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 from app.api.problems import KINDS, Problem
 from app.main import create_app
 from app.settings import Settings
-from app.vision.batcher import QueueFullError
+from app.vision.serving.batcher import QueueFullError
 
 
 @pytest.mark.parametrize(

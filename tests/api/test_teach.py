@@ -16,7 +16,7 @@ from app.main import create_app
 from app.settings import Settings
 from tests.api.test_jobs import events_of, finished
 from tests.conftest import ROOT, wait_until_ready
-from tests.pictures import shape, shapes, zipped
+from tests.support.pictures import shape, shapes, zipped
 
 NAMES = {"red": {"en": "red disc", "tr": "kırmızı daire"}, "blue": {"en": "blue square", "tr": "mavi kare"}}
 LEFT = {"type": "http.disconnect"}

@@ -10,7 +10,7 @@ from torch import Tensor
 from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run, run_alone
 from app.vision.ask import Activity, Algorithm, Ask, Course, Pause, Progress, run
 from app.vision.classifier import Classifier
-from app.vision.repository import ModelRepository
+from app.vision.models.repository import ModelRepository
 from tests.conftest import ROOT
 
 

@@ -5,7 +5,7 @@ import torch
 
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
-from app.vision.repository import ModelRepository
+from app.vision.models.repository import ModelRepository
 from tests.conftest import ROOT
 
 

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from app.vision.ask import Activity, Algorithm, Answer, Ask, Progress, answer, run
 from app.vision.classifier import Classifier
-from app.vision.layers import UnknownLayerError
-from app.vision.repository import ModelRepository
+from app.vision.models.repository import ModelRepository
+from app.vision.networks.layers import UnknownLayerError
 from tests.conftest import ROOT
 
 LAYER = "_blocks.10"

@@ -1,0 +1,58 @@
+"""POST /v1/explanations."""
+
+import asyncio
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from app.api.dependencies import Picture, Predictor, preferred_language
+from app.api.negotiation import answered, in_forms, negotiated
+from app.api.problems import ChoiceError, responses
+from app.api.routes.classify import PICTURE_BODY
+from app.api.routes.feature_maps import LOOK_PROBLEMS, target_of
+from app.api.schemas.inspect import ExplanationChoices, ExplanationOut
+from app.vision.drawing.overlay import Veil
+from app.vision.encoding import Encoding
+from app.vision.inspection.inspection import ExplanationWish, explain, layers_of
+
+router = APIRouter(tags=["look inside"])
+
+_FORMS: dict[str, Literal["numbers"] | Encoding] = {"png": "PNG", "webp": "WEBP", "json": "numbers"}
+
+
+@router.post(
+    "/explanations",
+    response_model=ExplanationOut,
+    openapi_extra=PICTURE_BODY,
+    responses=in_forms("png", "webp") | responses(*LOOK_PROBLEMS),
+)
+async def make_explanation(
+    request: Request, predictor: Predictor, choices: Annotated[ExplanationChoices, Query()], picture: Picture
+) -> Response:
+    """Show what a class's score rests on, as a heat map over the whole picture.
+
+    What the network did not get to see is hatched. With `Accept: application/json` the heat map in numbers, the box
+    around its hottest part, and where that is in words.
+    """
+    form = negotiated(request, choices.format, tuple(_FORMS))
+    if choices.layer and choices.method != "grad_cam":
+        raise ChoiceError("/query/layer", f"layer: {choices.method} looks at the pixels; only grad_cam takes a layer.")
+    classifier = await predictor.load(choices.model)
+    target = target_of(classifier, choices.target)
+    (layer,) = await asyncio.to_thread(layers_of, classifier, choices.layer) if choices.layer else (None,)
+    language = choices.lang or preferred_language(request)
+    wish = ExplanationWish(
+        method=choices.method,
+        layer=layer,
+        target=target,
+        veil=Veil(choices.colormap, choices.opacity),
+        bare=choices.view == "heat_map",
+        caption=choices.caption,
+        language=language,
+        form=_FORMS[form],
+    )
+    limits = predictor.limits
+    answer = predictor.follow(classifier, lambda forward: explain(classifier, forward, picture, limits, wish))
+    return await answered(
+        request, form, answer, lambda found, timing: ExplanationOut.of(found, classifier.card, language, timing)
+    )

@@ -1,0 +1,196 @@
+"""What is done with jobs, whatever their kind: look, wait, follow, cancel, delete, fetch files."""
+
+import asyncio
+import json
+import mimetypes
+from collections.abc import AsyncGenerator, AsyncIterator
+from hashlib import sha256
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi.sse import format_sse_event
+
+from app.api.dependencies import Caller, Jobs, accepts_json, preferred_wait
+from app.api.problems import NotAcceptableError, UnknownFileError, responses
+from app.api.schemas.jobs import JobChoices, JobEvent, JobEventList, JobList, JobOut
+from app.jobs.job import Event, Job, UnknownJobError
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+_PING_S: Final = 15.0
+_LOOK_S: Final = 1.0
+_FILE_NAME: Final = r"^[a-z0-9][a-z0-9_-]*(\.[a-z0-9]+)?$"
+_STREAM: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+JobId = Annotated[str, Path(max_length=64)]
+
+
+@router.get("", dependencies=[Depends(accepts_json)], responses=responses("not-acceptable"))
+async def list_jobs(jobs: Jobs, caller: Caller, choices: Annotated[JobChoices, Query()]) -> JobList:
+    """Your jobs, newest first."""
+    found = await asyncio.to_thread(jobs.queue.list, caller, limit=choices.limit, status=choices.wanted)
+    return JobList(data=[JobOut.of(job) for job in found])
+
+
+@router.get(
+    "/{job_id}",
+    dependencies=[Depends(accepts_json)],
+    response_model=JobOut,
+    responses=responses("unknown-job", "gone", "not-acceptable") | {304: {"description": "As in If-None-Match"}},
+)
+async def get_job(
+    job_id: JobId, request: Request, jobs: Jobs, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """A job as it is now; with `Prefer: wait=N` when it has ended (or has changed, if If-None-Match is given)."""
+    wait = preferred_wait(request)
+    job = await asyncio.to_thread(jobs.queue.get, job_id)
+    if wait and not job.status.is_final:
+        job = await _wait(jobs, job, wait, unlike=if_none_match)
+    return job_response(job, waited=wait, if_none_match=if_none_match)
+
+
+@router.delete("/{job_id}", status_code=204, responses=responses("unknown-job", "gone"))
+async def delete_job(job_id: JobId, jobs: Jobs) -> None:
+    """Cancel a job if need be, and forget it and its files."""
+    await asyncio.to_thread(jobs.queue.delete, job_id)
+
+
+@router.post("/{job_id}/cancel", dependencies=[Depends(accepts_json)], responses=responses("unknown-job", "gone"))
+async def cancel_job(job_id: JobId, jobs: Jobs) -> JobOut:
+    """Stop a job at its next step; its last preview is kept. A job that has ended stays as it is."""
+    return JobOut.of(await asyncio.to_thread(jobs.queue.cancel, job_id))
+
+
+@router.get(
+    "/{job_id}/events",
+    response_model=JobEventList,
+    responses=responses("unknown-job", "gone", "not-acceptable")
+    | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def get_events(
+    job_id: JobId,
+    request: Request,
+    jobs: Jobs,
+    last_event_id: Annotated[int, Header(ge=0, description="Only events after this one.")] = 0,
+) -> Response:
+    """What happens to a job, as it happens (text/event-stream); with `Accept: application/json` what has happened."""
+    job = await asyncio.to_thread(jobs.queue.get, job_id)
+    accept = request.headers.get("accept", "")
+    if "application/json" in accept and "text/event-stream" not in accept:
+        listed = await _all_events(jobs, job)
+        body = JobEventList(data=[event for event in listed if event.id > last_event_id])
+        return Response(body.model_dump_json(), media_type="application/json")
+    if accept and not any(media in accept for media in ("text/event-stream", "text/*", "*/*")):
+        raise NotAcceptableError(f"Events come as text/event-stream or application/json, not as {accept!r}.")
+    if job.status.is_final and last_event_id and last_event_id >= (await _all_events(jobs, job))[-1].id:
+        return Response(status_code=204)  # tells an EventSource that it need not come again
+    return StreamingResponse(_stream(jobs, job, last_event_id), 200, _STREAM, "text/event-stream")
+
+
+@router.get(
+    "/{job_id}/files/{name}",
+    response_class=Response,
+    responses=responses("unknown-job", "unknown-file", "gone")
+    | {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def get_file(
+    job_id: JobId,
+    name: Annotated[str, Path(pattern=_FILE_NAME, max_length=64)],
+    jobs: Jobs,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """A file that a job left behind: PNG, animated WebP, `recipe.json`."""
+    await asyncio.to_thread(jobs.queue.get, job_id)
+    data = await asyncio.to_thread(jobs.files.get, job_id, name)
+    if data is None:
+        raise UnknownFileError(f"The job {job_id} has no file {name!r}.")
+    tag = _tag(data)
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Content-Disposition": f'inline; filename="{name}"'}
+    if if_none_match == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(data, headers=headers, media_type=mimetypes.guess_type(name)[0] or "application/octet-stream")
+
+
+def job_response(job: Job, *, waited: float = 0, if_none_match: str | None = None, accepted: bool = False) -> Response:
+    """A job with its ETag; 304 if that is what the client has; 202 if it was `accepted` and is not done."""
+    body = JobOut.of(job).model_dump_json().encode()
+    headers = {"ETag": _tag(body), "Cache-Control": "private, no-cache", "Vary": "Accept, Prefer"}
+    if waited:
+        headers["Preference-Applied"] = f"wait={waited:g}"
+    if not job.status.is_final:
+        headers["Retry-After"] = str(max(1, min(60, round((job.eta_s or 1.0) / 2))))
+    if if_none_match == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    status = 200
+    if accepted:
+        headers["Location"] = f"/v1/jobs/{job.id}"
+        status = 200 if job.status.is_final else 202
+    return Response(body, status, headers, "application/json")
+
+
+async def wait_for_end(jobs: Jobs, job: Job, seconds: float) -> Job:
+    return await _wait(jobs, job, seconds, unlike=None)
+
+
+async def _wait(jobs: Jobs, job: Job, seconds: float, *, unlike: str | None) -> Job:
+    """The job when it has ended, or its seconds are over, or its ETag differs from the given one."""
+    try:
+        async with asyncio.timeout(seconds):
+            async for _ in jobs.tail.follow(job.id, 0, idle_s=_LOOK_S):
+                if unlike is not None:
+                    job = await asyncio.to_thread(jobs.queue.get, job.id)
+                    if _tag(JobOut.of(job).model_dump_json().encode()) != unlike:
+                        return job
+    except TimeoutError:
+        pass
+    return await asyncio.to_thread(jobs.queue.get, job.id)
+
+
+def _tag(body: bytes) -> str:
+    return f'"{sha256(body).hexdigest()[:20]}"'
+
+
+async def _all_events(jobs: Jobs, job: Job) -> list[JobEvent]:
+    """All that has happened; a job that has ended has an `end` as the last event, and it alone is not kept."""
+    found = await asyncio.to_thread(jobs.queue.events, {job.id: 0})
+    _, events = found.get(job.id, (True, ()))
+    listed = [JobEvent.of(event, job.id) for event in events]
+    if job.status.is_final:
+        data = {"status": job.status.value, "job": JobOut.of(job).model_dump(mode="json")}
+        listed.append(JobEvent(id=len(events) + 1, event="end", data=data))
+    return listed
+
+
+async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
+    silent_s = 0.0
+    events: AsyncGenerator[Event | None] = jobs.tail.follow(job.id, after, idle_s=_LOOK_S)
+    place, begun = None, False
+    try:
+        while True:
+            if not begun and job.position != place:
+                place = job.position
+                if place:
+                    yield _sse(JobEvent(id=0, event="queued", data={"position": place, "eta_s": job.eta_s}))
+            event = await anext(events)
+            if event:
+                silent_s, begun = 0.0, True
+                yield _sse(JobEvent.of(event, job.id))
+                continue
+            silent_s += _LOOK_S
+            if silent_s >= _PING_S:
+                silent_s = 0.0
+                yield format_sse_event(comment="ping")
+            if not begun:
+                job = await asyncio.to_thread(jobs.queue.get, job.id)
+    except StopAsyncIteration:
+        job = await asyncio.to_thread(jobs.queue.get, job.id)
+        yield _sse((await _all_events(jobs, job))[-1])
+    except UnknownJobError:  # deleted while somebody listened
+        return
+    finally:
+        await events.aclose()
+
+
+def _sse(event: JobEvent) -> bytes:
+    identity = str(event.id) if event.id else None
+    return format_sse_event(data_str=json.dumps(event.data), event=event.event, id=identity)

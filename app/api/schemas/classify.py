@@ -1,0 +1,259 @@
+"""What goes over the wire, exactly as API.md and /openapi.json promise it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.vision.classifier import ModelCard
+from app.vision.labels import Label, Scored
+from app.vision.networks.backbones import BackboneCard, find_weights
+from app.vision.networks.layers import Layer
+from app.vision.serving.predictor import Prediction as ClassPrediction
+
+Language = Literal["en", "tr"]
+Score = Annotated[float, Field(ge=0, le=1)]
+
+
+class Problem(BaseModel):
+    """RFC 9457. `type` is a page that a person can read."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["/problems/unsupported-image"])
+    title: str
+    status: int
+    detail: str
+    request_id: str
+    suggestions: list[str] | None = Field(None, description="Nearest names, when a name was wrong.")
+    errors: list[dict[str, str]] | None = Field(
+        None, description="`pointer` and `detail` of each choice that cannot be."
+    )
+
+
+class ClassifyChoices(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(
+        None, description="Name of a model; the service's default if absent.", examples=["imagenet"]
+    )
+    top_k: int = Field(5, ge=1, le=1000, description="How many classes; more than there are is no error.")
+    min_score: Score = Field(0, description="Leave out classes below this probability.")
+    lang: Language | None = Field(None, description="Language of `display`; absent: Accept-Language decides.")
+
+
+class LabelChoices(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    q: str = Field(
+        "", max_length=100, description="Part of a label or display name, in any language; accents do not matter."
+    )
+    lang: Language | None = Field(None, description="Language of `display`; absent: Accept-Language decides.")
+
+
+class LanguageChoice(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    lang: Language | None = Field(None, description="Language of the descriptions; absent: Accept-Language decides.")
+
+
+class LabelOut(BaseModel):
+    index: int
+    label: str = Field(description="Stable English key.")
+    display: str = Field(description="Localised text.")
+
+    @classmethod
+    def of(cls, label: Label, language: str) -> Self:
+        return cls(index=label.index, label=label.label, display=label.display_in(language))
+
+
+class ScoredLabel(LabelOut):
+    score: Score
+
+    @classmethod
+    def scored(cls, found: Scored, language: str) -> Self:
+        label = found.label
+        display = label.display_in(language)
+        return cls(index=label.index, label=label.label, display=display, score=round(found.score, 6))
+
+
+class ModelOfPrediction(BaseModel):
+    name: str
+    version: int
+    backbone: str
+    num_classes: int
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        return cls(name=card.name, version=card.version, backbone=card.backbone, num_classes=card.num_classes)
+
+
+class ImageOfPrediction(BaseModel):
+    sha256: str = Field(description="Of the uploaded bytes.")
+    width: int = Field(description="Upright, as EXIF says.")
+    height: int
+    format: str = Field(examples=["JPEG"])
+
+
+class Unknown(BaseModel):
+    is_unknown: bool = Field(
+        description="Whether the score exceeds 0.5. `metrics.unknown` of the card: how often that is right."
+    )
+    score: Score = Field(description="How surely it belongs to none of the classes.")
+
+
+class Timing(BaseModel):
+    """Milliseconds."""
+
+    decode: float
+    queue: float
+    inference: float
+    total: float
+
+    def header(self) -> str:
+        """As Server-Timing has it."""
+        return ", ".join(f"{name};dur={value}" for name, value in self.model_dump().items())
+
+
+class Prediction(BaseModel):
+    object: Literal["prediction"] = "prediction"
+    model: ModelOfPrediction
+    image: ImageOfPrediction
+    predictions: list[ScoredLabel] = Field(description="Likeliest first.")
+    unknown: Unknown | None = Field(
+        description="Whether the picture looks like none of the classes; null if the model cannot tell."
+    )
+    timing_ms: Timing
+
+    @classmethod
+    def of(cls, found: ClassPrediction, choices: ClassifyChoices, *, language: str, total_ms: float) -> Self:
+        return cls(
+            model=ModelOfPrediction.of(found.card),
+            image=ImageOfPrediction(
+                sha256=found.sha256, width=found.width, height=found.height, format=found.format
+            ),
+            predictions=[
+                ScoredLabel.scored(one, language) for one in found.top(choices.top_k, choices.min_score)
+            ],
+            unknown=None if found.unknown is None else Unknown(
+                is_unknown=found.unknown > 0.5, score=round(found.unknown, 4)
+            ),
+            timing_ms=Timing(
+                decode=round(found.decode_ms, 2),
+                queue=round(found.queue_ms, 2),
+                inference=round(found.inference_ms, 2),
+                total=round(total_ms, 2),
+            ),
+        )  # fmt: skip
+
+
+class PredictionList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Prediction | Problem] = Field(description="In the order of the files; a bad file is its own problem.")
+
+
+class ModelOut(BaseModel):
+    object: Literal["model"] = "model"
+    name: str
+    version: int
+    backbone: str
+    num_classes: int
+    description: str
+    licence: str | None
+    source: str | None
+    metrics: dict[str, Any] = Field(
+        description="How good it is: accuracy with its 95 % interval, baseline, confusion, calibration error, and "
+        "`unknown` with its threshold and how often it is right."
+    )
+    training: dict[str, Any] | None = Field(
+        description="How it was taught: mode, seed, counts of the pictures by class, seconds, versions of the "
+        "libraries, created_at; null for an original head."
+    )
+    is_default: bool
+    is_trained: bool = Field(description="Whether it was taught here and can be deleted; the others ship with Inkblot.")
+    links: dict[str, str]
+
+    @classmethod
+    def of(cls, card: ModelCard, language: str, *, is_default: bool) -> Self:
+        path = f"/v1/models/{card.name}"
+        return cls(
+            name=card.name,
+            version=card.version,
+            backbone=card.backbone,
+            num_classes=card.num_classes,
+            description=card.description.get(language) or card.description.get("en", ""),
+            licence=card.licence,
+            source=card.source,
+            metrics=dict(card.metrics),
+            training={name: value for name, value in card.training.items() if name != "job"} or None,
+            is_default=is_default,
+            is_trained=card.is_trained,
+            links={"self": path, **{name: f"{path}/{name}" for name in ("labels", "layers", "export")}},
+        )
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[ModelOut]
+
+
+class LabelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[LabelOut]
+
+
+class LayerOut(BaseModel):
+    name: str
+    shape: tuple[int, int, int] = Field(description="Channels, height, width.")
+    stage: int
+    suggested: bool
+
+    @classmethod
+    def of(cls, layer: Layer) -> Self:
+        return cls(name=layer.name, shape=layer.shape, stage=layer.stage, suggested=layer.suggested)
+
+
+class LayerList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[LayerOut]
+
+
+class BackboneOut(BaseModel):
+    name: str
+    available: bool = Field(description="Whether its weights are present.")
+    input_size: int
+    feature_size: int
+    weights: list[str] = Field(
+        description="The file names that will do: in INKBLOT_WEIGHTS_DIR, or in the package that brings them."
+    )
+    licence: str
+    source: str
+
+    @classmethod
+    def of(cls, card: BackboneCard, weights_dir: Path | None) -> Self:
+        first = card.weights[0]
+        return cls(
+            name=card.name,
+            available=find_weights(card, weights_dir) is not None,
+            input_size=first.fit.crop,
+            feature_size=card.feature_size,
+            weights=[one.name for one in card.weights],
+            licence=first.licence,
+            source=first.source,
+        )
+
+
+class BackboneList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[BackboneOut]
+
+
+class Health(BaseModel):
+    status: Literal["ok", "ready"]
+    version: str
+
+
+class Ready(Health):
+    model: str
+    device: str
+    forward: str = Field(description="What answers: the engine, device and precision that the start-up probe chose.")

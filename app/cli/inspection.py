@@ -1,0 +1,111 @@
+"""`inkblot look` and `inkblot explain`: what is inside a network, as files."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+
+from app.cli.jobs import Model, problems_told
+from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json
+from app.client import DEFAULT_URL, Client, read_picture
+
+_FORMS: Final = {".png": "png", ".webp": "webp", ".npy": "npy"}
+Picture = Annotated[str, typer.Argument(help="A file or an http(s) address.")]
+Target = Annotated[str | None, typer.Option(help="The class that is asked about; default: the likeliest.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (look, explain):
+        app.command()(command)
+
+
+def look(
+    picture: Picture,
+    layer: Annotated[str | None, typer.Option(help="Name of a layer; default: one for each stage.")] = None,
+    channels: Annotated[
+        str | None, typer.Option(help="top:16, strongest:16, 0,5,9 or 0-31; default: by contribution to the class.")
+    ] = None,
+    target: Target = None,
+    overlay: Annotated[bool, typer.Option("--overlay", help="The first channel over the photo, not a grid.")] = False,
+    opacity: Annotated[
+        float, typer.Option(help="Of --overlay: how strongly the colours cover it.", min=0, max=1)
+    ] = 0.65,
+    normalize: Annotated[Literal["channel", "layer"], typer.Option(help="What shares a colour scale.")] = "channel",
+    colormap: Annotated[str, typer.Option(help="viridis, magma, inferno, plasma, cividis or grey.")] = "viridis",
+    tile: Annotated[int, typer.Option(help="Width of a tile in pixels.", min=32, max=256)] = 112,
+    model: Model = None,
+    lang: Lang = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File ending in .png, .webp or .npy; default: named after the picture.")
+    ] = None,
+    server: Server = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a network's layers make of a picture."""
+    choices: dict[str, Any] = {"layer": layer, "channels": channels, "target": target, "model": model}
+    choices["lang"] = lang or language_of(os.environ)
+    path = out or Path(f"{_stem(picture)}-{layer or 'layers'}.png")
+    form = _form(path, ("png", "webp", "npy"))
+    drawn: dict[str, Any] = {"overlay": overlay, "caption": overlay, "opacity": opacity}
+    drawn |= {"normalize": normalize, "colormap": colormap, "tile": tile}
+    with problems_told(), Client(server) as client:
+        data = read_picture(picture)
+        if as_json:
+            print_json(client.look(data, **choices))
+        if out or not as_json:
+            path.write_bytes(client.look_drawn(data, form=form, **choices, **drawn))
+            _say_where(path, as_json=as_json)
+
+
+def explain(
+    picture: Picture,
+    target: Target = None,
+    method: Annotated[
+        Literal["grad_cam", "integrated_gradients", "occlusion"], typer.Option(help="How to find it out.")
+    ] = "grad_cam",
+    layer: Annotated[str | None, typer.Option(help="Of grad_cam; default: the last one that is suggested.")] = None,
+    view: Annotated[Literal["overlay", "heat_map"], typer.Option(help="With the photo or without.")] = "overlay",
+    opacity: Annotated[float, typer.Option(help="How strongly the colours cover the photo.", min=0, max=1)] = 0.65,
+    colormap: Annotated[str, typer.Option(help="viridis, magma, inferno, plasma, cividis or grey.")] = "inferno",
+    caption: Annotated[bool, typer.Option(help="A strip below with a title and the colour scale.")] = True,
+    model: Model = None,
+    lang: Lang = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File ending in .png or .webp; default: named after the picture.")
+    ] = None,
+    server: Server = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the score of a class rests on."""
+    choices = {"target": target, "method": method, "layer": layer, "model": model}
+    choices["lang"] = lang or language_of(os.environ)
+    path = out or Path(f"{_stem(picture)}-{method}.png")
+    form = _form(path, ("png", "webp"))
+    drawn = {"view": view, "opacity": opacity, "colormap": colormap, "caption": caption}
+    with problems_told(), Client(server) as client:
+        data = read_picture(picture)
+        if as_json:
+            print_json(client.explain(data, **choices))
+        if out or not as_json:
+            path.write_bytes(client.explain_drawn(data, form=form, **choices, **drawn))
+            _say_where(path, as_json=as_json)
+
+
+def _stem(picture: str) -> str:
+    """Of the files that are written: `cat` of a path or an address that ends in cat.jpg."""
+    return Path(urlsplit(picture).path if "://" in picture else picture).stem or "picture"
+
+
+def _form(path: Path, forms: tuple[str, ...]) -> str:
+    form = _FORMS.get(path.suffix.lower(), "")
+    if form not in forms:
+        raise typer.BadParameter(f"--out ends in {' or '.join('.' + one for one in forms)}, not in {path.suffix!r}.")
+    return form
+
+
+def _say_where(path: Path, *, as_json: bool) -> None:
+    if not as_json:
+        Console().print(plain(str(path), "bold"), soft_wrap=True)

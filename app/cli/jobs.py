@@ -1,0 +1,208 @@
+"""`inkblot ideal`, `fool` and `jobs`: slow work, with a bar that shows how it goes."""
+
+from collections.abc import Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from app.cli.terminal import AsJson, Server, plain, print_json, tell
+from app.client import DEFAULT_URL, Client, ClientError, Job, read_picture
+
+_INTERRUPTED: Final = 130
+_COLOURS: Final = {"succeeded": "green", "failed": "red", "canceled": "yellow", "running": "cyan", "queued": "blue"}
+Out = Annotated[Path | None, typer.Option(help="File for the picture; default: named after what it shows.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Hand it in and end; `inkblot jobs` shows how it goes.")]
+Seed = Annotated[int | None, typer.Option(help="The same seed makes the same picture.", min=0)]
+Steps = Annotated[int | None, typer.Option(help="How many; default: as the method or preset has it.", min=1)]
+Model = Annotated[str | None, typer.Option(help="Name of a model; default: the service's.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (ideal, fool, jobs):
+        app.command()(command)
+
+
+def ideal(
+    label: Annotated[str | None, typer.Argument(help="What to draw: a class of the model, such as zebra.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Instead of a class: the channel of a layer.")] = None,
+    channel: Annotated[int | None, typer.Option(help="Which channel of the layer.", min=0)] = None,
+    preset: Annotated[str, typer.Option(help="clear, quick, lesson or raw.")] = "clear",
+    size: Annotated[int, typer.Option(help="Width and height in pixels.", min=64, max=512)] = 224,
+    model: Model = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    out: Out = None,
+    detach: Detach = False,
+    server: Server = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Let the network draw what it looks for."""
+    if (label is None) == (layer is None) or (layer is None) != (channel is None):
+        raise typer.BadParameter("Name a class, or a --layer and its --channel.")
+    objective: Mapping[str, Any] = {"label": label} if label else {"layer": layer, "channel": channel}
+    name = label or f"{layer}-{channel}"
+    choices = {"objective": objective, "preset": preset, "size": size, "model": model, "steps": steps, "seed": seed}
+    with problems_told(), Client(server) as client:
+        job = done(client, client.draw(**choices), f"drawing {name}", detach=detach, as_json=as_json)
+        if job and job["result"]:
+            path = out or Path(f"{_file_name(name)}.png")
+            path.write_bytes(client.file(job["result"]["files"]["final"]))
+            _report_ideal(job["result"], path, as_json=as_json)
+
+
+def fool(
+    picture: Annotated[str, typer.Argument(help="A file or an http(s) address.")],
+    target: Annotated[
+        str | None, typer.Option("--as", help="What it shall be taken for; default: anything else.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="robust, minimal, pgd, fgsm or lesson.")] = "robust",
+    epsilon: Annotated[str | None, typer.Option(help="Largest change, such as 4/255; default: the method's.")] = None,
+    model: Model = None,
+    steps: Steps = None,
+    seed: Seed = None,
+    out: Out = None,
+    detach: Detach = False,
+    server: Server = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Change a picture invisibly until the network takes it for something else."""
+    choices = {"target": target, "method": method, "epsilon": epsilon, "model": model, "steps": steps, "seed": seed}
+    with problems_told(), Client(server) as client:
+        job = client.fool(read_picture(picture), **choices)
+        ended = done(client, job, f"fooling with {Path(picture).name}", detach=detach, as_json=as_json)
+        if ended and ended["result"]:
+            path = out or Path(f"{Path(picture).stem}-{_file_name(target or 'fooled')}.png")
+            path.write_bytes(client.file(ended["result"]["files"]["adversarial"]))
+            _report_fooled(ended["result"], path, as_json=as_json)
+
+
+def jobs(
+    job: Annotated[str | None, typer.Argument(help="One job; default: the last ones.")] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop this job.")] = False,
+    limit: Annotated[int, typer.Option(help="How many of the last ones.", min=1, max=100)] = 20,
+    server: Server = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Show your jobs, or stop one."""
+    if cancel and not job:
+        raise typer.BadParameter("Which job? `inkblot jobs ID --cancel`.")
+    with problems_told(), Client(server) as client:
+        one = client.cancel if cancel else client.job
+        found = [one(job)] if job else client.jobs(limit=limit)
+    if as_json:
+        print_json(found[0] if job else found)
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("job", "kind", "state", "step", "about"):
+        table.add_column(title, overflow="fold")
+    for shown in found:
+        progress = shown["progress"]
+        step = f"{progress['step']}/{progress['steps']}" if progress else ""
+        state = Text(shown["status"], _COLOURS[shown["status"]])
+        table.add_row(shown["id"], shown["kind"].replace("_", " "), state, step, plain(_about(shown)))
+    Console().print(table)
+
+
+@contextmanager
+def problems_told() -> Any:  # noqa: ANN401 -- a context manager
+    try:
+        yield
+    except ClientError as error:
+        tell(str(error))
+        raise typer.Exit(1) from None
+    except OSError as error:
+        tell(f"{error.filename} cannot be written: {error.strerror}.")
+        raise typer.Exit(1) from None
+
+
+def done(client: Client, job: Job, what: str, *, detach: bool, as_json: bool) -> Job | None:
+    """The job when it has ended well; None if nobody waits for it. Ctrl-C cancels it."""
+    if detach:
+        if as_json:
+            print_json(job)
+        else:
+            Console().print(plain(job["id"]))
+        return None
+    try:
+        ended = _follow(client, job, what)
+    except KeyboardInterrupt:
+        client.cancel(job["id"])
+        tell("Canceled.")
+        raise typer.Exit(_INTERRUPTED) from None
+    if ended["status"] == "succeeded":
+        if as_json:
+            print_json(ended)
+        return ended
+    tell(ended["error"]["detail"] if ended["error"] else f"The job was {ended['status']}.")
+    raise typer.Exit(1)
+
+
+def _follow(client: Client, job: Job, what: str) -> Job:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(what, total=None, told="")
+        for event in client.follow(job):
+            data = event["data"]
+            if event["event"] == "end":
+                ended: Job = data["job"]
+                return ended
+            if event["event"] == "queued":
+                progress.update(bar, told=f"place {data['position']} in the queue, about {data['eta_s']:.0f} s")
+            elif event["event"] == "progress":
+                score = "" if data["score"] is None else f", {data['score']:.1%}"
+                told = f"step {data['step']} of {data['steps']}{score}, {data['eta_s']:.0f} s left"
+                progress.update(bar, total=data["steps"], completed=data["step"], told=told)
+            elif event["event"] == "metric":
+                progress.console.print(_point(data))
+    return client.job(job["id"])
+
+
+def _point(metric: Mapping[str, Any]) -> Text:
+    """Of a learning curve, drawn downwards."""
+    line = f"  {metric['split']:10} {metric['epoch']:3}  loss {metric['loss']:.4f}"
+    accuracy = metric.get("accuracy")
+    return Text(line if accuracy is None else f"{line}  {accuracy:6.1%} {'━' * round(accuracy * 20)}", "dim")
+
+
+def _report_ideal(result: Mapping[str, Any], path: Path, *, as_json: bool) -> None:
+    if as_json:
+        return
+    console = Console()
+    console.print(Text.assemble((str(path), "bold"), f": {result['png_score']:.1%} for this network"), soft_wrap=True)
+    for check in result["checks"]:
+        mark = "agrees" if check["agrees"] else f"sees {check['label']}"
+        console.print(f"  {check['model']} {mark} ({check['score']:.1%})", soft_wrap=True)
+
+
+def _report_fooled(result: Mapping[str, Any], path: Path, *, as_json: bool) -> None:
+    if as_json:
+        return
+    before, after, change = result["before"], result["after"], result["perturbation"]
+    console = Console()
+    line = f": {before['label']} ({before['score']:.1%}) → {after['label']} ({after['score']:.1%})"
+    console.print(Text.assemble((str(path), "bold"), line), soft_wrap=True)
+    console.print(f"  changed by at most {change['linf']} (L2 {change['l2']:.2f}, SSIM {change['ssim']:.3f})")
+    held = [name for name, holds in result["verified"].items() if holds]
+    console.print(f"  still fools after: {', '.join(held) or 'nothing'}", soft_wrap=True)
+    if not result["success"]:
+        tell(result["hint"])
+        raise typer.Exit(1)
+
+
+def _about(job: Job) -> str:
+    given = job["input"]
+    wanted = given.get("objective", given)
+    if "layer" in wanted:
+        return f"{wanted['layer']} {wanted['channel']}"
+    about = wanted.get("label") or wanted.get("target") or given.get("name")
+    return str(about or (given["model"] if "corrections" in given else ""))
+
+
+def _file_name(text: str) -> str:
+    return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-") or "picture"

@@ -1,0 +1,230 @@
+"""`inkblot teach` and `export`: a model of one's own pictures, and a bundle to take away."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, cast
+from zipfile import ZIP_STORED, ZipFile, is_zipfile
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.jobs import Detach, done, problems_told
+from app.cli.terminal import AsJson, Server, plain, print_json, tell
+from app.client import DEFAULT_URL, Client
+
+if TYPE_CHECKING:
+    from app.vision.transfer.teaching import Taught
+
+_BAR: Final = 16
+_PAGE: Final = 1000
+"""Columns where no terminal says how many there are."""
+_WORST: Final = 5
+_ROWS: Final = 40
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_OWN: Final = ("description", "licence", "source")
+"""What a person wrote into the card of a model that ships."""
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (teach, export):
+        app.command()(command)
+
+
+def teach(
+    pictures: Annotated[Path, typer.Argument(help="A folder with a folder for each class, or a zip of one.")],
+    name: Annotated[str, typer.Option(help="Of the new model: small letters, digits, - and _.")],
+    backbone: Annotated[str, typer.Option(help="What to transfer from.")] = "efficientnet_lite0",
+    mode: Annotated[
+        Literal["linear_probe", "fine_tune"], typer.Option(help="linear_probe takes seconds, fine_tune minutes.")
+    ] = "linear_probe",
+    epochs: Annotated[int, typer.Option(help="Of fine_tune.", min=1, max=100)] = 5,
+    val_fraction: Annotated[float, typer.Option(help="Share of pictures that judge.", min=0.05, max=0.5)] = 0.2,
+    augment: Annotated[bool, typer.Option("--augment", help="Learn from the mirrored pictures, too.")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same head.", min=0)] = 0,
+    replace: Annotated[bool, typer.Option("--replace", help="Make the next version of a model taught there.")] = False,
+    strangers: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Folder of pictures of no class, to measure `unknown`; may be repeated.", metavar="[NAME=]FOLDER"
+        ),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="A labels.json with names of the classes for people.")] = None,
+    into: Annotated[
+        Path | None, typer.Option(help="Teach in this process, without a service, and write the model's folder there.")
+    ] = None,
+    detach: Detach = False,
+    server: Server = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Teach a pretrained network the classes of your own pictures."""
+    if into and not _NAME.fullmatch(name):
+        raise typer.BadParameter("A name has small letters, digits, - and _, at most 64 of them.")
+    plan = {"mode": mode, "epochs": epochs, "val_fraction": val_fraction, "augment": augment, "seed": seed}
+    with problems_told(), _archive(pictures, strangers or [], labels) as archive:
+        if into:
+            result = _taught_here(archive, into / name, backbone, plan)
+        else:
+            with Client(server) as client:
+                job = client.teach(archive, name=name, backbone=backbone, replace=replace, **plan)
+                ended = done(client, job, f"teaching {name}", detach=detach, as_json=as_json)
+                if ended is None:
+                    return
+                result = cast("Mapping[str, Any]", ended["result"])
+    if not as_json:
+        _report(name, result)
+    elif into:
+        print_json(result)
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="Name of a model.")],
+    out: Annotated[Path | None, typer.Option(help="File for the zip; default: named after the model.")] = None,
+    here: Annotated[bool, typer.Option("--here", help="Make it in this process, without a service.")] = False,
+    server: Server = DEFAULT_URL,
+) -> None:
+    """Save a model as a zip that works without Inkblot: a head, ONNX, and a script that proves both."""
+    path = out or Path(f"{model}.zip")
+    with problems_told():
+        if here:
+            _export_here(model, path)
+        else:
+            with Client(server) as client, Console(stderr=True).status("Making the bundle …"):
+                path.write_bytes(client.export(model))
+        Console().print(plain(str(path)), soft_wrap=True)
+
+
+@contextmanager
+def _archive(pictures: Path, strangers: Sequence[str], labels: Path | None) -> Iterator[BinaryIO]:
+    """One zip of all, in a file that is gone afterwards. A zip that was given is taken as it is."""
+    if pictures.is_file():
+        if not is_zipfile(pictures) or strangers or labels:
+            raise typer.BadParameter(f"{pictures} is no folder; a zip is taken alone, as it is.")
+        with pictures.open("rb") as file:
+            yield file
+        return
+    if not pictures.is_dir():
+        raise typer.BadParameter(f"There is no folder {pictures}.")
+    groups = [text.rpartition("=")[::2] for text in strangers]
+    if missing := [folder for _, folder in groups if not Path(folder).is_dir()]:
+        raise typer.BadParameter(f"There is no folder {missing[0]}.")
+    if labels and not labels.is_file():
+        raise typer.BadParameter(f"There is no file {labels}.")
+    with TemporaryFile() as file:
+        with ZipFile(file, "w", ZIP_STORED, strict_timestamps=False) as archive:  # some cameras live before 1980
+            _add(archive, pictures, "")
+            for group, folder in groups:
+                _add(archive, Path(folder), f"_strangers/{group or Path(folder).resolve().name}/")
+            if labels:
+                archive.write(labels, "labels.json")
+        yield cast("BinaryIO", file)
+
+
+def _add(archive: ZipFile, folder: Path, under: str) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.is_symlink():
+            archive.write(path, under + path.relative_to(folder).as_posix())
+
+
+def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Written as a model that ships: what a person wrote into its card is kept, its pictures are not."""
+    from app.settings import SettingsError
+    from app.vision.models.model_folder import CARD, EXAMPLES, write
+    from app.vision.networks.backbones import WeightsError
+    from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
+
+    try:
+        taught = _course(archive, backbone, plan)
+    except (DatasetError, NotEnoughImagesError, SettingsError, WeightsError, LookupError) as error:
+        tell(str(error))
+        raise typer.Exit(1) from None
+    card = folder / CARD
+    own = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    record = {**taught.record, **{name: own[name] for name in _OWN if name in own}}
+    write(folder, record, {name: data for name, data in taught.files.items() if name != EXAMPLES})
+    return {
+        "metrics": record["metrics"],
+        "worst": [vars(one) | {"picture": one.name, "thumbnail": None} for one in taught.worst],
+        "warnings": [vars(one) for one in taught.warnings],
+        "seconds": record["training"]["seconds"],
+    }
+
+
+def _course(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "Taught":
+    from app.settings import Settings
+    from app.vision.ask import finish
+    from app.vision.transfer.archive import Archive
+    from app.vision.transfer.teaching import Plan, teach
+    from app.wiring import lessons_for, repository_for
+
+    settings = Settings.from_environ(os.environ)
+    school = lessons_for(settings, repository_for(settings), threads=settings.threads).school(backbone)
+    with Archive(archive, settings.dataset_limits) as pictures:
+        return finish(teach(pictures, Plan(**plan), school))
+
+
+def _export_here(model: str, path: Path) -> None:
+    from app.settings import Settings, SettingsError
+    from app.vision.export.bundle import export as write
+    from app.vision.models.model_folder import CARD
+    from app.vision.models.repository import UnknownModelError
+    from app.wiring import repository_for
+
+    try:
+        models = repository_for(Settings.from_environ(os.environ))
+        classifier = models.load(model)
+    except (SettingsError, UnknownModelError) as error:
+        tell(str(error))
+        raise typer.Exit(1) from None
+    card = models.file(model, CARD)
+    told = json.loads(card.read_text(encoding="utf-8")) if card and card.is_file() else vars(classifier.card)
+    with path.open("wb") as file:
+        write(classifier, told, file)
+
+
+def _report(name: str, result: Mapping[str, Any]) -> None:
+    metrics, console = result["metrics"], Console(width=None if sys.stdout.isatty() else _PAGE)
+    low, high = metrics["accuracy_interval"]
+    console.print(
+        f"[bold]{name}[/]: {metrics['accuracy']:.1%} right (95 % interval {low:.1%} to {high:.1%}), judged on "
+        f"{metrics['pictures_judged']} pictures by heads that had not seen them ({metrics['validation']['method']})",
+        soft_wrap=True,
+        highlight=False,
+    )
+    zero_shot = metrics["zero_shot_accuracy"]
+    without = "" if zero_shot is None else f"; without any teaching {zero_shot:.1%}"
+    error = metrics["calibration_error"]
+    console.print(f"  baseline {metrics['baseline_accuracy']:.1%} (always the largest class){without}")
+    console.print(f"  scores are off by {error['after']:.1%} on average (before calibration {error['before']:.1%})")
+    console.print(_classes(metrics["per_class"]))
+    for one in result["worst"][:_WORST]:
+        console.print(
+            plain(f"  {one['picture']} was taken for {one['predicted']} ({one['score']:.1%})"), soft_wrap=True
+        )
+    for group, found in metrics["unknown"]["strangers"].items():
+        console.print(plain(f"  strangers, {group}: {found['found']:.1%} found (AUROC {found['auroc']:.3f})"))
+    for one in result["warnings"]:
+        console.print(plain(f"  ! {one['detail']}", "yellow"), soft_wrap=True)
+    seconds = result["seconds"]
+    console.print(f"  {seconds['features']:.1f} s looking at pictures, {seconds['fit']:.1f} s learning")
+
+
+def _classes(per_class: Sequence[Mapping[str, Any]]) -> Table:
+    """The weakest classes, if there are many."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("class", overflow="fold")
+    for title in ("pictures", "recognised", "right when\nnamed"):
+        table.add_column(title, justify="right")
+    table.add_column("", no_wrap=True)
+    weakest = sorted(per_class, key=lambda one: one["recall"] or 0.0)[:_ROWS]
+    for one in weakest if len(per_class) > _ROWS else per_class:
+        shares = ["–" if one[share] is None else f"{one[share]:.1%}" for share in ("recall", "precision")]
+        bar = "━" * round((one["recall"] or 0) * _BAR)
+        table.add_row(plain(one["label"]), str(one["pictures"]), *shares, plain(bar, "cyan"))
+    return table

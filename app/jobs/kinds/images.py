@@ -1,0 +1,240 @@
+"""What each kind of job does: from its input to an algorithm that the engine runs, and what is left in the end."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from io import BytesIO
+from typing import Any, Final
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from app import __version__
+from app.jobs.files import StorageDownError
+from app.jobs.params import ADVERSARIAL_IMAGE, IDEAL_IMAGE, AdversarialImageChoices, ChannelChoice, IdealImageChoices
+from app.vision.ask import Algorithm
+from app.vision.classifier import Classifier
+from app.vision.image import ImageLimits, InvalidImageError
+from app.vision.models.model_folder import BrokenModelError, ModelExistsError
+from app.vision.models.repository import ModelRepository, UnknownModelError
+from app.vision.networks.backbones import MissingWeightsError, WeightsError
+from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image
+from app.vision.synthesis.ideal_images import ChannelAim, ClassAim, IdealImage, ideal_image
+from app.vision.synthesis.outcome import Outcome
+from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
+from app.vision.transfer.examples import NoExamplesError, UnknownPictureError
+
+_EXPECTED: Final[Mapping[type[Exception], str]] = {
+    TargetIsSourceError: "target-is-source",
+    InvalidImageError: "invalid-image",
+    UnknownModelError: "unknown-model",
+    BrokenModelError: "model-unavailable",
+    MissingWeightsError: "model-unavailable",
+    WeightsError: "model-unavailable",
+    DatasetError: "invalid-archive",
+    ModelExistsError: "model-exists",
+    NoExamplesError: "no-examples",
+    NotEnoughImagesError: "not-enough-images",
+    StorageDownError: "storage-down",
+    UnknownPictureError: "unknown-picture",
+}
+_LIBRARIES: Final = ("torch", "pillow", "numpy")
+
+Input = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """`files` by name; `result` is JSON, and its `files` say which name is what."""
+
+    result: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Tasks:
+    """Makes the algorithm of a job; loads the models that it needs, which may take seconds."""
+
+    def __init__(self, models: ModelRepository, *, limits: ImageLimits) -> None:
+        self._models, self._limits = models, limits
+
+    def start(
+        self, kind: str, choices: Input, upload: bytes | None, resume: Mapping[str, Tensor] | None
+    ) -> Algorithm[JobResult]:
+        """Raises what `ModelRepository.load` raises."""
+        classifier = self._models.load(choices["model"])
+        others = self._others(classifier)
+        if kind == IDEAL_IMAGE:
+            return self._ideal_image(classifier, others, choices, resume)
+        assert kind == ADVERSARIAL_IMAGE
+        assert upload is not None
+        return self._adversarial_image(classifier, others, choices, upload, resume)
+
+    def _others(self, classifier: Classifier) -> Sequence[Classifier]:
+        """The original classifiers of all other backbones that are present; a broken one is left out."""
+        found = []
+        for card in self._models.cards():
+            if card.original_head and card.backbone != classifier.card.backbone:
+                try:
+                    found.append(self._models.load(card.name))
+                except (BrokenModelError, MissingWeightsError, WeightsError):
+                    continue
+        return found
+
+    def _ideal_image(
+        self,
+        classifier: Classifier,
+        others: Sequence[Classifier],
+        choices: Input,
+        resume: Mapping[str, Tensor] | None,
+    ) -> Algorithm[JobResult]:
+        asked = IdealImageChoices.model_validate(choices)
+        wanted = asked.objective
+        if isinstance(wanted, ChannelChoice):
+            aim: ClassAim | ChannelAim = ChannelAim(wanted.layer, wanted.channel, wanted.x, wanted.y)
+        else:
+            aim = ClassAim(classifier.labels.find(wanted.label).index)
+        image: IdealImage = yield from ideal_image(
+            classifier,
+            aim,
+            preset=asked.preset,
+            steps=asked.steps,
+            seed=asked.seed or 0,
+            size=asked.size,
+            others=others,
+            resume=resume,
+        )
+        result = {
+            "success": image.success,
+            "label": _named(classifier, image.taken)["label"],
+            "score": image.score,
+            "png_score": image.png_score,
+            "start_score": image.start,
+            "steps_run": image.steps,
+            "checks": [
+                {"model": check.classifier.card.name, **_named(check.classifier, check.taken), "agrees": check.agrees}
+                for check in image.checks
+            ],
+        }
+        files = {"final": ("final.png", image.final), "animation": ("animation.webp", image.animation)}
+        return _outcome(IDEAL_IMAGE, classifier, choices, None, result, files)
+
+    def _adversarial_image(
+        self,
+        classifier: Classifier,
+        others: Sequence[Classifier],
+        choices: Input,
+        upload: bytes,
+        resume: Mapping[str, Tensor] | None,
+    ) -> Algorithm[JobResult]:
+        asked = AdversarialImageChoices.model_validate(choices)
+        image: AdversarialImage = yield from adversarial_image(
+            classifier,
+            upload,
+            target=classifier.labels.find(asked.target).index if asked.target else None,
+            method=asked.method,
+            norm=asked.norm,
+            epsilon=asked.epsilon,
+            steps=asked.steps,
+            score=asked.score,
+            space=asked.space,
+            seed=asked.seed or 0,
+            others=others,
+            limits=self._limits,
+            resume=resume,
+        )
+        change = image.perturbation
+        result = {
+            "success": image.success,
+            "before": _named(classifier, image.before),
+            "after": _named(classifier, image.after),
+            "perturbation": {
+                "linf": f"{change.linf}/255",
+                "l2": change.l2,
+                "ssim": change.ssim,
+                "psnr_db": change.psnr_db,
+                "amplified": change.amplified,
+            },
+            "steps_to_success": image.steps_to_success,
+            "verified": dict(image.verified),
+            "control": {"noise": {"linf": f"{image.noise_linf}/255", "fooled": image.noise_fooled}},
+            "transfer": [
+                {
+                    "model": one.classifier.card.name,
+                    **_named(one.classifier, one.after),
+                    "before": _named(one.classifier, one.before),
+                    "fooled": one.fooled,
+                }
+                for one in image.transfer
+            ],
+            "hint": image.hint,
+        }
+        files = {
+            "original": ("original.png", image.original),
+            "adversarial": ("adversarial.png", image.adversarial),
+            "perturbation": ("perturbation.png", image.difference),
+        }
+        return _outcome(ADVERSARIAL_IMAGE, classifier, choices, upload, result, files)
+
+
+def slug_of(error: Exception) -> str:
+    """The type of problem that a failed job reports."""
+    return next((_EXPECTED[kind] for kind in type(error).__mro__ if kind in _EXPECTED), "internal")
+
+
+def preview_file(pixels: Tensor) -> bytes:
+    """WebP of `(3, H, W)` in [0, 1]."""
+    levels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    file = BytesIO()
+    Image.fromarray(levels).save(file, "WEBP", quality=85)
+    return file.getvalue()
+
+
+def _named(classifier: Classifier, outcome: Outcome) -> dict[str, Any]:
+    return {"label": classifier.labels[outcome.index].label, "index": outcome.index, "score": round(outcome.score, 6)}
+
+
+def _outcome(
+    kind: str,
+    classifier: Classifier,
+    choices: Input,
+    upload: bytes | None,
+    result: Mapping[str, Any],
+    files: Mapping[str, tuple[str, bytes]],
+) -> JobResult:
+    recipe = _recipe(kind, classifier, choices, upload, files)
+    named = {role: name for role, (name, _) in files.items()} | {"recipe": "recipe.json"}
+    saved = dict(files.values()) | {"recipe.json": recipe}
+    return JobResult({**result, "files": named}, saved)
+
+
+def _recipe(
+    kind: str,
+    classifier: Classifier,
+    choices: Input,
+    upload: bytes | None,
+    files: Mapping[str, tuple[str, bytes]],
+) -> bytes:
+    """All that it takes to make the same files again, on the same kind of machine."""
+    card = classifier.card
+    device = classifier.backbone.mean.device.type
+    record = {
+        "kind": kind,
+        "request": dict(choices),
+        "upload_sha256": sha256(upload).hexdigest() if upload else None,
+        "model": {
+            "name": card.name,
+            "version": card.version,
+            "backbone": card.backbone,
+            "weights": classifier.backbone.weights.name,
+        },
+        "inkblot": __version__,
+        "libraries": {name: version(name) for name in _LIBRARIES},
+        "machine": {"processor": platform.machine(), "device": device, "threads": torch.get_num_threads()},
+        "promises": "the same bits" if device == "cpu" else "an image as good",
+        "files_sha256": {name: sha256(data).hexdigest() for name, data in files.values()},
+    }
+    return json.dumps(record, indent=2, ensure_ascii=False).encode()

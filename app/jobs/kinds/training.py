@@ -1,0 +1,127 @@
+"""Jobs that teach: a new model from an archive of pictures, or its next version from corrected labels."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import torch
+
+from app.jobs.kinds.images import Input, JobResult
+from app.jobs.params import CorrectionChoices, TeachChoices
+from app.vision.ask import Course
+from app.vision.image import ImageLimits
+from app.vision.models.model_folder import EXAMPLES, ModelExistsError
+from app.vision.models.repository import ModelRepository, UnknownModelError
+from app.vision.networks.backbones import Backbone
+from app.vision.serving.runtimes import Engine, Forward, quickest_forward
+from app.vision.transfer.archive import Archive, DatasetLimits
+from app.vision.transfer.examples import Examples, NoExamplesError
+from app.vision.transfer.teaching import Plan, School, Taught, correct, teach
+
+State = Mapping[str, torch.Tensor]
+_KEPT: Final = ("mode", "epochs", "val_fraction", "augment", "seed")
+
+
+@dataclass
+class Lessons:
+    """Makes the course of a job that teaches. `cache_dir` keeps what the quickest implementation was converted to."""
+
+    models: ModelRepository
+    limits: ImageLimits
+    dataset_limits: DatasetLimits
+    cache_dir: Path
+    engine: Engine
+    threads: int
+    _forwards: dict[Backbone, Forward] = field(default_factory=dict)
+    _preparing: threading.Lock = field(default_factory=threading.Lock)
+
+    def teach(self, identity: str, choices: Input, upload: BinaryIO, resume: State | None) -> Course[JobResult]:
+        """Learn what the archive holds, and publish it. Raises also what `ModelRepository.backbone` raises."""
+        asked = TeachChoices.model_validate(choices)
+        self._check_name(asked.name, identity, replace=asked.replace)
+        plan = _plan(asked.model_dump())
+        with upload, Archive(upload, self.dataset_limits) as archive:
+            known = self._known(asked.name, asked.backbone) if asked.replace else None
+            taught = yield from teach(archive, plan, self.school(asked.backbone), known=known, resume=resume)
+        return self._published(identity, asked.name, taught, replace=asked.replace)
+
+    def correct(self, identity: str, choices: Input) -> Course[JobResult]:
+        """Learn anew from remembered pictures with other labels. Raises `NoExamplesError`."""
+        name = str(choices["model"])
+        asked = CorrectionChoices.model_validate({key: one for key, one in choices.items() if key != "model"})
+        card = self.models.card(name)
+        examples = self._known(name, card.backbone)
+        if examples is None:
+            raise NoExamplesError(name)
+        corrections = {one.picture: one.label for one in asked.corrections}
+        if card.training.get("job") == identity:  # interrupted after it had published: what it left out is gone
+            corrections = {picture: corrections[picture] for picture in examples.names if picture in corrections}
+        school = self.school(card.backbone)
+        taught = yield from correct(examples, corrections, _plan(card.training), school, self.models.labels(name))
+        return self._published(identity, name, taught, replace=True)
+
+    def _check_name(self, name: str, identity: str, *, replace: bool) -> bool:
+        """Whether there is one, which may be replaced."""
+        try:
+            card = self.models.card(name)
+        except UnknownModelError:
+            return False
+        if not card.is_trained or not (replace or card.training.get("job") == identity):
+            raise ModelExistsError(name)
+        return True
+
+    def _known(self, name: str, backbone: str) -> Examples | None:
+        path = self.models.file(name, EXAMPLES)
+        return Examples.read(path, self.models.backbone(backbone)[0].weights.name) if path else None
+
+    def school(self, name: str) -> School:
+        """For a backbone; slow the first time. Raises what `ModelRepository.backbone` raises."""
+        backbone, original = self.models.backbone(name)
+        with self._preparing:
+            if backbone not in self._forwards:
+                self._forwards[backbone] = quickest_forward(
+                    backbone,
+                    original,
+                    device=self.models.device,
+                    engine=self.engine,
+                    cache_dir=self.cache_dir,
+                    threads=self.threads,
+                )
+        forward = self._forwards[backbone]
+        return School(
+            backbone,
+            original,
+            self.models.original_labels(),
+            forward,
+            threads=self.threads,
+            weights_dir=self.models.weights_dir,
+            limits=self.limits,
+        )
+
+    def _published(self, identity: str, name: str, taught: Taught, *, replace: bool) -> JobResult:
+        """A job that was interrupted after it had published does so again."""
+        record = {**taught.record, "training": {**taught.record["training"], "job": identity}}
+        again = self._check_name(name, identity, replace=replace)
+        version = self.models.publish(name, record, taught.files, replace=replace or again)
+        files = {f"worst-{number:02}.jpg": one.thumbnail for number, one in enumerate(taught.worst, 1)}
+        result: dict[str, Any] = {
+            "model": name,
+            "version": version,
+            "metrics": record["metrics"],
+            "worst": [
+                {"picture": one.name, "true": one.true, "predicted": one.predicted, "score": one.score, "file": file}
+                for one, file in zip(taught.worst, files, strict=True)
+            ],
+            "warnings": [
+                {"kind": one.kind, "detail": one.detail, "pictures": list(one.pictures)} for one in taught.warnings
+            ],
+            "seconds": record["training"]["seconds"],
+            "files": {},
+        }
+        return JobResult(result, files)
+
+
+def _plan(choices: Mapping[str, Any]) -> Plan:
+    return Plan(**{name: choices[name] for name in _KEPT if choices.get(name) is not None})

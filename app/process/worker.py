@@ -1,0 +1,69 @@
+"""The process that does the slow work: a child of the service by default, its own service at scale."""
+
+import logging
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+from app.process.cleanup import sweep
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_NICE: Final = 10
+"""On a CPU, classification goes before slow work."""
+
+
+def work(settings: Settings, *, is_child: bool = False) -> None:
+    """Do jobs until SIGTERM or SIGINT (a child also: until its standard input ends, since then its parent is gone).
+
+    Jobs that are not done by then have saved their state, and go on where a worker is started next.
+    """
+    from app.jobs.database import first_free, migrate, open_engine
+    from app.jobs.files import FileStore
+    from app.jobs.kinds.images import Tasks
+    from app.jobs.worker import Worker
+    from app.process.memory import keep_big_blocks
+    from app.vision.serving.threads import use_threads
+    from app.wiring import lessons_for, repository_for
+
+    keep_big_blocks()
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    models = repository_for(settings)
+    if models.device.type == "cpu" and hasattr(os, "nice"):
+        os.nice(_NICE)
+    use_threads(settings.worker_threads)
+    sweep(settings)
+    engine = open_engine(settings.jobs_database)
+    migrate(engine, settings.jobs_database)
+    with first_free(engine, platform.node() or "worker") as name:
+        worker = Worker(
+            engine,
+            FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes),
+            Tasks(models, limits=settings.image_limits),
+            lessons_for(settings, models, threads=settings.worker_threads),
+            name=name,
+            device=str(models.device),
+            running=settings.jobs_running,
+            keep=timedelta(days=settings.jobs_keep_days),
+            on_thread=partial(use_threads, settings.worker_threads),
+        )
+        for signal_ in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signal_, lambda *_: worker.stop())
+        if is_child:
+            threading.Thread(target=_when_orphaned, args=(worker.stop,), daemon=True).start()
+        log.info("The worker %s does %d jobs at once on %s.", name, settings.jobs_running, models.device)
+        worker.run()
+    logging.shutdown()
+    os._exit(0)  # the workflows of jobs that were handed back would wait for ever
+
+
+def _when_orphaned(stop: Callable[[], None]) -> None:
+    sys.stdin.buffer.read()
+    stop()

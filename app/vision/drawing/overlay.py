@@ -1,0 +1,113 @@
+"""A heat map laid over the whole picture, where its evidence lies; what the network did not see is marked as unseen."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import torch
+from PIL import Image, ImageDraw, ImageEnhance
+from torch.nn import functional
+
+from app.vision.drawing.captions import caption
+from app.vision.drawing.colormaps import Colormap, coloured
+from app.vision.drawing.lettering import FAINT, INK, PAPER, fitted, length, write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels of the upright picture."""
+_FINE: Final = 448
+_DARK: Final = 0.55
+
+
+@dataclass(frozen=True)
+class Veil:
+    """How strongly colours cover the picture where the map is hottest, and whether single neurons stay squares."""
+
+    colormap: Colormap
+    opacity: float = 0.65
+    smooth: bool = True
+
+
+def draw_overlay(photo: Image.Image, heat: "Tensor", box: Box, veil: Veil) -> Image.Image:
+    """Of the size of the photo. The heat map, 0 to 1, covers the box; where it is cold the photo stays as it is."""
+    corner, size = _whole_pixels(box, photo.size)
+    picture = _unseen(photo)
+    seen = photo.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
+    levels = _levels(heat, size, smooth=veil.smooth)
+    colours = coloured(levels, veil.colormap)
+    mask = levels.point([round(255 * veil.opacity * level / 255) for level in range(256)])
+    picture.paste(Image.composite(colours, seen, mask), corner)
+    return _bordered(picture, corner, size)
+
+
+def draw_heat_map(size: tuple[int, int], heat: "Tensor", box: Box, veil: Veil) -> Image.Image:
+    """The colours alone, of the size of the picture; grey hatching where the network saw nothing."""
+    corner, seen = _whole_pixels(box, size)
+    picture = _hatched(Image.new("RGB", size, "#6f6f78"))
+    picture.paste(coloured(_levels(heat, seen, smooth=veil.smooth), veil.colormap), corner)
+    return _bordered(picture, corner, seen)
+
+
+def with_caption(
+    picture: Image.Image, titles: tuple[str, str], colormap: Colormap, scale: tuple[str, str, str]
+) -> Image.Image:
+    """The picture over a strip with two lines of text and the colour scale: its name, its low and its high end."""
+    unit = max(12, round(picture.width / 36))
+    name, low, high = scale
+    sheet = Image.new("RGB", (max(picture.width, 280), picture.height + round(unit * 6.2)), PAPER)
+    sheet.paste(picture, ((sheet.width - picture.width) // 2, 0))
+    draw, y, edge = ImageDraw.Draw(sheet), picture.height + round(unit * 0.6), unit // 2
+    for title in titles:
+        write(draw, (edge, y), *fitted(title, sheet.width - 2 * edge, round(unit * 1.1)), INK)
+        y += round(unit * 1.7)
+    y += unit // 4
+    size, start = max(11, round(unit * 0.85)), f"{name}:  {low}"
+    write(draw, (edge, y), start, size, FAINT)
+    left = 2 * edge + round(length(start, size))
+    sheet.paste(coloured(Image.linear_gradient("L").rotate(90).resize((unit * 7, unit)), colormap), (left, y))
+    write(draw, (left + unit * 7 + edge, y), high, size, FAINT)
+    return sheet
+
+
+def caption_of_scale(language: str) -> tuple[str, str, str]:
+    return caption("scale", language), caption("none", language), caption("most", language)
+
+
+def _whole_pixels(box: Box, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Corner and size of the box, one pixel at least and within the picture."""
+    left, top = (min(round(start), end - 1) for start, end in zip(box[:2], size, strict=True))
+    right, bottom = (
+        min(end, max(round(stop), start + 1)) for stop, start, end in zip(box[2:], (left, top), size, strict=True)
+    )
+    return (left, top), (right - left, bottom - top)
+
+
+def _levels(heat: "Tensor", size: tuple[int, int], *, smooth: bool) -> Image.Image:
+    """The map as grey levels of this size. Smooth: by cubic interpolation in floats, since a map has few steps."""
+    if smooth:
+        fine = (_FINE, _FINE)
+        heat = functional.interpolate(heat[None, None], size=fine, mode="bicubic", align_corners=False)[0, 0]
+    grey = Image.fromarray(heat.clamp(0, 1).mul(255).round().to(torch.uint8).numpy())
+    return grey.resize(size, Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST)
+
+
+def _unseen(photo: Image.Image) -> Image.Image:
+    return _hatched(ImageEnhance.Brightness(photo.convert("L").convert("RGB")).enhance(_DARK))
+
+
+def _hatched(picture: Image.Image) -> Image.Image:
+    draw = ImageDraw.Draw(picture)
+    distance = max(9, round(max(picture.size) / 48))
+    for start in range(-picture.height, picture.width, distance):
+        draw.line((start, picture.height, start + picture.height, 0), "#8c8c96", max(1, distance // 14))
+    return picture
+
+
+def _bordered(picture: Image.Image, corner: tuple[int, int], size: tuple[int, int]) -> Image.Image:
+    """A thin frame just outside of what the network saw."""
+    width = max(1, round(max(picture.size) / 500))
+    left, top = corner
+    frame = (left - width, top - width, left + size[0] + width - 1, top + size[1] + width - 1)
+    ImageDraw.Draw(picture).rectangle(frame, outline="#ffffff", width=width)
+    return picture

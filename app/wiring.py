@@ -1,0 +1,72 @@
+"""Puts what the processes are made of together from the settings: models, predictor, queue, stores, training."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app.settings import Settings
+from app.vision.models.repository import ModelRepository, SharedModels
+from app.vision.serving.predictor import Predictor, pick_device
+
+if TYPE_CHECKING:
+    from app.api.dependencies import JobDesk
+    from app.jobs.kinds.training import Lessons
+
+
+def repository_for(settings: Settings) -> ModelRepository:
+    """Find the models that ship, the taught ones and the shared ones; raises `DeviceUnavailableError`."""
+    device = pick_device(settings.device)
+    return ModelRepository(
+        [settings.models_dir],
+        weights_dir=settings.weights_dir,
+        device=device,
+        trained_dir=settings.trained_dir,
+        shared=_shared_models(settings.trained_dir, settings.files_url) if settings.files_url else None,
+    )
+
+
+def _shared_models(folder: Path, url: str) -> SharedModels:
+    from app.jobs.shared_models.mirror import ModelMirror
+    from app.jobs.shared_models.store import ModelStore
+
+    return ModelMirror(folder, ModelStore(url))
+
+
+def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
+    return Predictor(
+        repository,
+        default_model=settings.default_model,
+        engine=settings.engine,
+        cache_dir=settings.data_dir / "cache",
+        threads=settings.threads,
+        max_batch=settings.max_batch,
+        max_queue=settings.max_queue,
+        limits=settings.image_limits,
+    )
+
+
+def job_desk_for(settings: Settings) -> "JobDesk":
+    """Open the queue of the jobs; raises whatever the database or the store of files raises."""
+    from app.api.dependencies import JobDesk
+    from app.jobs.event_stream import Tail
+    from app.jobs.files import FileStore
+    from app.jobs.queue import JobQueue, QueueLimits
+
+    files = FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes)
+    keep = timedelta(days=settings.jobs_keep_days)
+    limits = QueueLimits(settings.jobs_per_client, settings.jobs_total, keep)
+    queue = JobQueue(settings.jobs_database, files, limits)
+    return JobDesk(queue, files, Tail(queue))
+
+
+def lessons_for(settings: Settings, models: "ModelRepository", *, threads: int) -> "Lessons":
+    from app.jobs.kinds.training import Lessons
+
+    return Lessons(
+        models,
+        settings.image_limits,
+        settings.dataset_limits,
+        cache_dir=settings.data_dir / "cache",
+        engine=settings.engine,
+        threads=threads,
+    )

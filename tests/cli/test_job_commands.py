@@ -1,0 +1,107 @@
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from app.client import Client, ClientError
+from tests.cli.test_cli import run
+from tests.conftest import ROOT, SAMPLES
+
+
+def test_an_ideal_image_is_drawn_into_a_file(server: str, tmp_path: Path) -> None:
+    path = tmp_path / "zebra.png"
+    choices = ["--preset", "quick", "--steps", "3", "--seed", "1", "--size", "96", "--out", str(path)]
+    status, out, err = run("ideal", "zebra", *choices, "--server", server)
+    assert status == 0, err
+    with Image.open(path) as picture:
+        assert picture.size == (96, 96)
+    assert "zebra.png" in out
+    assert "efficientnet_lite2" in out
+
+
+def test_a_channel_is_drawn_too(server: str, tmp_path: Path) -> None:
+    path = tmp_path / "channel.png"
+    chosen = ["--layer", "_blocks.4", "--channel", "7", "--steps", "2", "--out", str(path), "--json"]
+    status, out, _ = run("ideal", *chosen, "--server", server)
+    assert status == 0
+    assert json.loads(out)["input"]["objective"] == {"layer": "_blocks.4", "channel": 7}
+    assert path.exists()
+
+
+def test_a_dog_is_fooled_into_a_file_that_still_fools(server: str, tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    status, out, err = run(
+        "fool", str(SAMPLES / "basenji.png"), "--as", "tabby", "--out", str(path), "--server", server
+    )
+    assert status == 0, err
+    assert "basenji" in out
+    assert "jpeg_q75" in out
+    with Client(server) as client:
+        assert client.classify(path)["predictions"][0]["label"] == "tabby"
+
+
+def test_what_could_not_be_reached_is_told_and_fails(server: str, tmp_path: Path) -> None:
+    choices = ["--as", "tabby", "--method", "fgsm", "--epsilon", "1/255", "--out", str(tmp_path / "no.png")]
+    status, _, err = run("fool", str(SAMPLES / "basenji.png"), *choices, "--server", server)
+    assert status == 1
+    assert "robust" in err
+
+
+def test_a_detached_job_is_listed_and_canceled(server: str) -> None:
+    status, out, _ = run("ideal", "lion", "--steps", "2000", "--detach", "--server", server)
+    assert status == 0
+    job = out.strip()
+    assert job.startswith("job_")
+    assert job in run("jobs", "--server", server)[1]
+    assert json.loads(run("jobs", job, "--json", "--server", server)[1])["input"]["objective"] == {"label": "lion"}
+    assert "canceled" in run("jobs", job, "--cancel", "--server", server)[1]
+
+
+def test_ctrl_c_cancels_the_job(server: str) -> None:
+    command = [sys.executable, "-m", "app", "ideal", "lion", "--steps", "2048", "--server", server]
+    with Client(server) as client:
+        before = {job["id"] for job in client.jobs()}
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        new: list[str] = []
+        while not new:
+            new = [job["id"] for job in client.jobs() if job["id"] not in before]
+            assert process.poll() is None
+        assert next(client.follow(client.job(new[0])))["event"] in {"queued", "started"}
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert client.job(new[0])["status"] == "canceled"
+    assert process.returncode == 130
+    assert "Canceled" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["ideal", "zebr"], "zebra"),
+        (["fool", str(SAMPLES / "basenji.png"), "--as", "basenji"], "already"),
+        (["fool", "no-such-file.png", "--as", "tabby"], "no-such-file.png"),
+        (["jobs", "job_nothing"], "job_nothing"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(server: str, arguments: list[str], told: str) -> None:
+    status, _, err = run(*arguments, "--server", server)
+    assert status == 1
+    assert told in err
+
+
+def test_a_job_that_fails_says_why(server: str) -> None:
+    with Client(server) as client:
+        job = client.draw(objective={"label": "lion"}, steps=2048, deadline_s=0.2)
+        *_, end = client.follow(job)
+        assert end["data"]["job"]["error"]["type"] == "/problems/deadline-exceeded"
+        with pytest.raises(ClientError):
+            client.file("/v1/jobs/job_nothing/files/final.png")
+
+
+@pytest.mark.parametrize("arguments", [["ideal"], ["ideal", "zebra", "--layer", "x"], ["jobs", "--cancel"]])
+def test_choices_that_do_not_go_together_are_refused(arguments: list[str]) -> None:
+    assert run(*arguments)[0] == 2

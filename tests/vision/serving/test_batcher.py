@@ -1,0 +1,243 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Generator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.vision.serving.batcher import Batcher, QueueFullError
+
+
+class Gate:
+    """A worker whose first batch starts, says so, and then waits to be let through."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.entered, self.open = threading.Event(), threading.Event()
+
+    def run(self, items: Sequence[int]) -> Sequence[int | Exception]:
+        self.batches.append(list(items))
+        self.entered.set()
+        assert self.open.wait(10)
+        return [ValueError(f"{item} is odd") if item % 2 else item * 10 for item in items]
+
+
+@asynccontextmanager
+async def gated(
+    max_batch: int = 16, max_queue: int = 256, threads: int = 1
+) -> AsyncIterator[tuple[Gate, Batcher[int, int]]]:
+    gate = Gate()
+    batcher = Batcher(gate.run, threads=threads, max_batch=max_batch, max_queue=max_queue)
+    try:
+        yield gate, batcher
+    finally:
+        gate.open.set()
+        await asyncio.to_thread(batcher.close)
+
+
+async def _entered(gate: Gate) -> None:
+    assert await asyncio.to_thread(gate.entered.wait, 10)
+
+
+def test_an_idle_thread_takes_a_lone_item_at_once_and_what_piles_up_meanwhile_as_one_batch() -> None:
+    async def scenario() -> None:
+        async with gated(max_batch=4) as (gate, batcher):
+            first = batcher.submit(0)
+            await _entered(gate)
+            others = [batcher.submit(2 * n) for n in range(1, 7)]
+            gate.open.set()
+            assert await asyncio.gather(first, *others) == [20 * n for n in range(7)]
+            assert gate.batches == [[0], [2, 4, 6, 8], [10, 12]]
+
+    asyncio.run(scenario())
+
+
+def test_a_bad_item_fails_alone() -> None:
+    async def scenario() -> None:
+        async with gated() as (gate, batcher):
+            first = batcher.submit(0)
+            await _entered(gate)
+            bad, good = batcher.submit(1), batcher.submit(2)
+            gate.open.set()
+            assert await first == 0
+            assert await good == 20
+            with pytest.raises(ValueError, match="1 is odd"):
+                await bad
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_refuses_at_once_and_loses_nothing_that_it_accepted() -> None:
+    async def scenario() -> None:
+        async with gated(max_queue=2) as (gate, batcher):
+            running = batcher.submit(0)
+            await _entered(gate)
+            waiting = [batcher.submit(2), batcher.submit(4)]
+            assert len(batcher) == 2
+            with pytest.raises(QueueFullError) as refused:
+                batcher.submit(6)
+            assert refused.value.retry_after_s >= 1
+            gate.open.set()
+            assert await asyncio.gather(running, *waiting) == [0, 20, 40]
+
+    asyncio.run(scenario())
+
+
+def test_work_whose_client_went_away_is_skipped() -> None:
+    async def scenario() -> None:
+        async with gated() as (gate, batcher):
+            running = batcher.submit(0)
+            await _entered(gate)
+            gone, stays = batcher.submit(2), batcher.submit(4)
+            gone.cancel()
+            gate.open.set()
+            assert await running == 0
+            assert await stays == 40
+            assert gate.batches == [[0], [4]]
+
+    asyncio.run(scenario())
+
+
+def test_a_bug_in_the_work_fails_the_batch_and_the_thread_lives_on() -> None:
+    def run(items: Sequence[int]) -> Sequence[int]:
+        if 13 in items:
+            raise RuntimeError("out of memory")
+        return list(items)
+
+    async def scenario() -> None:
+        batcher = Batcher(run, threads=1)
+        with pytest.raises(RuntimeError, match="out of memory"):
+            await batcher.submit(13)
+        assert await batcher.submit(1) == 1
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+
+
+def test_closing_answers_what_was_accepted_and_refuses_the_rest() -> None:
+    async def scenario() -> None:
+        async with gated() as (gate, batcher):
+            running = batcher.submit(0)
+            await _entered(gate)
+            waiting = batcher.submit(2)
+            closing = asyncio.create_task(asyncio.to_thread(batcher.close))
+            gate.open.set()
+            assert [await running, await waiting] == [0, 20]
+            await closing
+            with pytest.raises(QueueFullError):
+                batcher.submit(4)
+
+    asyncio.run(scenario())
+
+
+def test_threads_share_what_waits() -> None:
+    async def scenario() -> None:
+        async with gated(threads=2) as (gate, batcher):
+            first = batcher.submit(0)
+            await _entered(gate)
+            gate.entered.clear()
+            second = batcher.submit(2)
+            await _entered(gate)
+            gate.open.set()
+            assert [await first, await second] == [0, 20]
+            assert gate.batches == [[0], [2]]
+
+    asyncio.run(scenario())
+
+
+def counting(
+    pieces: int, done: list[str], name: str = "course", gate: threading.Event | None = None
+) -> Generator[None, None, str]:
+    try:
+        for _ in range(pieces):
+            if gate:
+                assert gate.wait(10)
+            done.append(name)
+            yield
+    finally:
+        done.append(f"{name} ended")
+    return f"{name} is done"
+
+
+def test_a_course_is_followed_to_its_end_and_its_exception_reaches_the_caller_alone() -> None:
+    def failing() -> Generator[None, None, str]:
+        yield
+        raise ValueError("no such thing")
+
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=2)
+        good, bad = batcher.follow(counting(3, [])), batcher.follow(failing())
+        assert await good == "course is done"
+        with pytest.raises(ValueError, match="no such thing"):
+            await bad
+        assert await batcher.submit(1) == 1
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+
+
+def test_courses_take_turns_with_each_other_and_with_the_batches() -> None:
+    done: list[str] = []
+
+    def run(items: Sequence[int]) -> Sequence[int]:
+        done.append("batch")
+        return items
+
+    async def scenario() -> None:
+        batcher = Batcher(run, threads=1, max_batch=1)
+        gate = threading.Event()
+        courses = [batcher.follow(counting(3, done, name, gate)) for name in ("a", "b")]
+        items = [batcher.submit(number) for number in range(2)]
+        gate.set()
+        await asyncio.gather(*courses, *items)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+    pieces = [one for one in done if "ended" not in one]
+    assert sorted(pieces) == ["a"] * 3 + ["b"] * 3 + ["batch"] * 2
+    assert [one for one in pieces if one != "batch"] == ["a", "b"] * 3
+    assert "batch" not in pieces[-3:]  # both were taken between the first pieces
+
+
+def test_a_thread_is_left_to_the_batches_while_courses_run() -> None:
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=2)
+        gate = threading.Event()
+        courses = [batcher.follow(counting(1, [], gate=gate)) for _ in range(3)]
+        for number in range(5):  # would wait for the gate, and fail, if courses held both threads
+            assert await asyncio.wait_for(batcher.submit(number), 5) == number
+        gate.set()
+        await asyncio.gather(*courses)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+
+
+def test_too_many_courses_are_refused_and_a_cancelled_one_is_closed_before_its_next_piece() -> None:
+    done: list[str] = []
+
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=1, max_courses=2)
+        gate = threading.Event()
+        stays, gone = batcher.follow(counting(1, done, "a", gate)), batcher.follow(counting(9, done, "b"))
+        with pytest.raises(QueueFullError):
+            batcher.follow(counting(1, done))
+        gone.cancel()
+        gate.set()
+        assert await stays == "a is done"
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+    assert "b" not in done
+
+
+def test_closing_ends_the_courses_that_were_accepted() -> None:
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=2)
+        course = batcher.follow(counting(5, []))
+        await asyncio.to_thread(batcher.close)
+        assert await course == "course is done"
+        with pytest.raises(QueueFullError):
+            batcher.follow(counting(1, []))
+
+    asyncio.run(scenario())

@@ -1,0 +1,225 @@
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from app.vision.ask import Algorithm, Answer, Ask, answer, run
+from app.vision.classifier import Classifier
+from app.vision.image import Fit, ImageLimits, InvalidImageError, Picture
+from app.vision.models.repository import ModelRepository
+from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image, measure
+from app.vision.synthesis.quantization import Lens, pixels_of, round_to_norm
+from tests.conftest import ROOT
+
+TABBY = 281
+
+
+@pytest.fixture(scope="module")
+def models() -> ModelRepository:
+    return ModelRepository([ROOT / "models"], weights_dir=None, device=torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def classifier(models: ModelRepository) -> Classifier:
+    return models.load("imagenet")
+
+
+def photo(width: int, height: int, seed: int = 0) -> np.ndarray:
+    """Smooth and colourful, with all grey levels."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 7, 3), np.uint8)
+    return np.array(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def taken_for(classifier: Classifier, data: bytes) -> int:
+    fit = classifier.backbone.fit
+    canvas = Picture.read(data, ImageLimits(), fit=fit).canvas(fit)
+    return int(classifier.logits(pixels_of(canvas)).argmax())
+
+
+@pytest.mark.parametrize("size", [(500, 375), (91, 300), (40, 30), (1000, 700)])
+def test_the_matrices_are_pillows_own_resize(size: tuple[int, int]) -> None:
+    picture = photo(*size)
+    lens = Lens(picture, Fit(256, 224))
+    difference = lens.project(lens.start()).clamp(0, 255) - torch.from_numpy(lens.canvas(picture)).permute(2, 0, 1)
+    assert difference.abs().max() <= 1.5  # Pillow rounds after each of the two passes
+
+
+def test_the_gradient_that_comes_back_is_that_of_the_resize() -> None:
+    picture = photo(300, 300)
+    lens = Lens(picture, Fit(224, 224))
+    gradient = torch.randn(3, 224, 224, generator=torch.Generator().manual_seed(0))
+    pixels = lens.start().requires_grad_()
+    resized = functional.interpolate(pixels[None], (224, 224), mode="bicubic", antialias=True)[0]
+    (expected,) = torch.autograd.grad(resized, pixels, gradient)
+    assert torch.allclose(lens.pull_back(gradient), expected, atol=1e-4)
+
+
+def test_a_small_change_does_to_the_canvas_what_the_gradient_says() -> None:
+    picture = photo(500, 375) // 2 + 64  # far from black and white, where a change would be cut
+    lens = Lens(picture, Fit(256, 224))
+    gradient = torch.ones(3, 224, 224)
+    step = torch.zeros_like(lens.start())
+    step[:, 100:140, 120:160] = 8.0
+    up, down = (lens.canvas(lens.changed(sign * step)).astype(float).sum() for sign in (1, -1))
+    assert (up - down) / 2 == pytest.approx(float((lens.pull_back(gradient) * step).sum()), rel=0.02)
+
+
+def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
+    start = torch.from_numpy(photo(120, 90)).permute(2, 0, 1).float()
+    direction = torch.randn(start.shape, generator=torch.Generator().manual_seed(1))
+    for norm in (30.0, 200.0, 900.0):
+        change = round_to_norm(direction, norm, start, None)
+        assert torch.equal(change, change.round())
+        assert float(change.norm()) == pytest.approx(norm, rel=0.1)
+        assert (start + change).min() >= 0
+        assert (start + change).max() <= 255
+    assert round_to_norm(direction, 900.0, start, 2).abs().max() == 2
+
+
+def test_a_robust_picture_survives_what_happens_to_pictures(classifier: Classifier, dog: bytes) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY))
+    assert found.success
+    assert taken_for(classifier, dog) == found.before.index != TABBY
+    assert taken_for(classifier, found.adversarial) == found.after.index == TABBY
+    assert all(found.verified.values())
+    for quality in (90, 75):
+        file = BytesIO()
+        Image.open(BytesIO(found.adversarial)).save(file, "JPEG", quality=quality)
+        assert taken_for(classifier, file.getvalue()) == TABBY
+    assert not found.noise_fooled
+    assert found.noise_linf == found.perturbation.linf <= 8
+    assert Image.open(BytesIO(found.adversarial)).size == Image.open(BytesIO(dog)).size
+    assert "tabby" in Image.open(BytesIO(found.adversarial)).info["Description"]
+
+
+def test_a_minimal_picture_changes_far_less(classifier: Classifier, dog: bytes) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY, method="minimal"))
+    assert taken_for(classifier, found.adversarial) == TABBY
+    assert found.verified["reupload"]
+    assert found.perturbation.l2 < 1.5
+    before, after = (
+        np.array(Image.open(BytesIO(data)).convert("RGB")).astype(int) for data in (dog, found.adversarial)
+    )
+    assert np.abs(after - before).max() == found.perturbation.linf
+    assert np.sqrt(((after - before) ** 2).sum()) / 255 == pytest.approx(found.perturbation.l2)
+
+
+@pytest.mark.parametrize(("norm", "epsilon"), [("linf", 3 / 255), ("l2", 4.0)])
+def test_pgd_stays_within_epsilon(classifier: Classifier, dog: bytes, norm: str, epsilon: float) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY, method="pgd", norm=norm, epsilon=epsilon))  # type: ignore[arg-type]
+    assert taken_for(classifier, found.adversarial) == TABBY
+    change = found.perturbation
+    assert (change.linf / 255 if norm == "linf" else change.l2) <= epsilon + 1e-6
+
+
+def test_without_a_target_anything_else_will_do(classifier: Classifier, dog: bytes) -> None:
+    found = run(adversarial_image(classifier, dog, method="lesson"))
+    assert taken_for(classifier, found.adversarial) == found.after.index != found.before.index
+
+
+def test_a_score_can_be_asked_for(classifier: Classifier, dog: bytes) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY, method="pgd", score=0.9, epsilon=4 / 255))
+    assert found.success
+    assert found.after.score > 0.9
+
+
+def test_what_cannot_be_done_is_told_with_the_best_that_was_reached(classifier: Classifier, dog: bytes) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY, method="fgsm", epsilon=1 / 255))
+    assert not found.success
+    assert found.steps_to_success is None
+    assert found.hint
+    assert "robust" in found.hint
+    assert found.perturbation.linf == 1
+    assert taken_for(classifier, found.adversarial) == found.after.index != TABBY
+
+
+def test_a_change_of_the_canvas_is_verified_as_an_upload_all_the_same(classifier: Classifier, dog: bytes) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY, method="pgd", space="model"))
+    assert Image.open(BytesIO(found.adversarial)).size == (224, 224)
+    assert found.success == (taken_for(classifier, found.adversarial) == TABBY)
+
+
+def test_the_target_must_not_be_what_it_is_taken_for_already(classifier: Classifier, dog: bytes) -> None:
+    with pytest.raises(TargetIsSourceError):
+        run(adversarial_image(classifier, dog, target=taken_for(classifier, dog)))
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+def test_pictures_of_every_mode_are_fooled_at_their_own_size(classifier: Classifier, cat: bytes, mode: str) -> None:
+    small = Image.open(BytesIO(cat)).convert("RGB").resize((300, 220))
+    file = BytesIO()
+    if mode == "I;16":
+        Image.fromarray(np.array(small.convert("L")).astype(np.uint16) * 257).save(file, "PNG")
+    else:
+        small.convert(mode).save(file, "JPEG" if mode == "CMYK" else "PNG")
+    target = 207 if taken_for(classifier, file.getvalue()) != 207 else TABBY
+    found = run(adversarial_image(classifier, file.getvalue(), target=target, method="pgd", epsilon=4 / 255))
+    assert found.success
+    assert Image.open(BytesIO(found.adversarial)).size == (300, 220)
+
+
+def test_tiny_and_flat_pictures_end_honestly(classifier: Classifier) -> None:
+    file = BytesIO()
+    Image.new("RGB", (1, 1), (90, 120, 20)).save(file, "PNG")
+    found = run(adversarial_image(classifier, file.getvalue(), target=TABBY, method="pgd"))
+    assert found.success == (taken_for(classifier, found.adversarial) == TABBY)
+
+
+def test_a_broken_picture_is_refused(classifier: Classifier) -> None:
+    with pytest.raises(InvalidImageError):
+        run(adversarial_image(classifier, b"GIF89a nothing", target=TABBY))
+
+
+def test_other_networks_are_asked_what_they_see(models: ModelRepository, classifier: Classifier, dog: bytes) -> None:
+    other = models.load("efficientnet_lite1")
+    found = run(adversarial_image(classifier, dog, target=TABBY, method="minimal", others=[other]))
+    (transfer,) = found.transfer
+    assert transfer.after.index == taken_for(other, found.adversarial)
+    assert transfer.fooled == (transfer.after.index == TABBY)
+
+
+def interrupted(algorithm: Algorithm[AdversarialImage], steps: int) -> dict[str, Tensor]:
+    """The state after so many steps, as a checkpoint would keep it."""
+    asked: Ask = next(algorithm)
+    while True:
+        if asked.state and asked.progress and asked.progress.step > steps:
+            return {name: tensor.clone() for name, tensor in asked.state().items()}
+        (answered,) = answer([asked])
+        assert isinstance(answered, Answer)
+        asked = algorithm.send(answered)
+
+
+@pytest.mark.parametrize("method", ["robust", "minimal", "pgd", "lesson"])
+def test_a_resumed_attack_ends_with_the_same_file(classifier: Classifier, dog: bytes, method: str) -> None:
+    choices = {"target": TABBY, "method": method, "seed": 5}
+    whole = run(adversarial_image(classifier, dog, **choices))  # type: ignore[arg-type]
+    state = interrupted(adversarial_image(classifier, dog, **choices), 2)  # type: ignore[arg-type]
+    resumed = run(adversarial_image(classifier, dog, resume=state, **choices))  # type: ignore[arg-type]
+    assert resumed.adversarial == whole.adversarial
+
+
+def test_ssim_is_one_for_the_same_picture_and_less_for_noise() -> None:
+    picture = photo(80, 60)
+    noisy = (picture.astype(int) + np.random.default_rng(0).integers(-20, 21, picture.shape)).clip(0, 255)
+    same, other = measure(picture, picture), measure(picture, noisy.astype(np.uint8))
+    assert same.ssim == pytest.approx(1)
+    assert same.psnr_db is None
+    assert other.ssim < 0.9
+    assert other.psnr_db == pytest.approx(26.5, abs=1.5)
+
+
+def test_dogs_are_taken_for_cats_after_all_channels(classifier: Classifier, shared_data: Path) -> None:
+    fooled, sizes = 0, []
+    files = sorted((shared_data / "cats-dogs/test/dog").glob("*.jpg"))
+    dogs = [data for data in (path.read_bytes() for path in files[:12]) if 151 <= taken_for(classifier, data) <= 268]
+    for data in dogs[:5]:
+        found = run(adversarial_image(classifier, data, target=TABBY))
+        fooled += all(found.verified.values()) and not found.noise_fooled
+        sizes.append(found.perturbation.linf)
+    assert fooled == 5
+    assert sorted(sizes)[2] <= 4
