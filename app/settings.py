@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, cast, get_args
 
 from app.vision.image import FORMATS, ImageLimits
-from app.vision.serving.runtimes import Engine
+from app.vision.serving.runtimes import Runtime
 from app.vision.transfer.archive import DatasetLimits
 
 PREFIX: Final = "INKBLOT_"
@@ -82,8 +82,8 @@ class Settings:
     )
     default_model: str = _setting("cats-vs-dogs", str, "the model of a request that names none")
     device: str = _setting("auto", str, "`auto` (CUDA, else MPS, else CPU) or torch's name of a device")
-    engine: Engine = _setting(
-        "auto", _one_of(*get_args(Engine)), "what answers on a CPU: `auto`, `torch` or `openvino`"
+    engine: Runtime = _setting(
+        "auto", _one_of(*get_args(Runtime)), "what answers on a CPU: `auto`, `torch` or `openvino`"
     )
     threads: int = _setting(_cores, _whole, "model threads on a CPU; default: its cores")
     max_batch: int = _setting(16, _whole, "pictures in one forward pass")

@@ -10,7 +10,7 @@ from app.vision.serving.predictor import Predictor, pick_device
 
 if TYPE_CHECKING:
     from app.api.dependencies import JobDesk
-    from app.jobs.kinds.training import Lessons
+    from app.jobs.kinds.training import TrainingJobs
 
 
 def repository_for(settings: Settings) -> ModelRepository:
@@ -48,7 +48,7 @@ def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
 def job_desk_for(settings: Settings) -> "JobDesk":
     """Open the queue of the jobs; raises whatever the database or the store of files raises."""
     from app.api.dependencies import JobDesk
-    from app.jobs.event_stream import Tail
+    from app.jobs.event_stream import EventStream
     from app.jobs.files import FileStore
     from app.jobs.queue import JobQueue, QueueLimits
 
@@ -56,13 +56,13 @@ def job_desk_for(settings: Settings) -> "JobDesk":
     keep = timedelta(days=settings.jobs_keep_days)
     limits = QueueLimits(settings.jobs_per_client, settings.jobs_total, keep)
     queue = JobQueue(settings.jobs_database, files, limits)
-    return JobDesk(queue, files, Tail(queue))
+    return JobDesk(queue, files, EventStream(queue))
 
 
-def lessons_for(settings: Settings, models: "ModelRepository", *, threads: int) -> "Lessons":
-    from app.jobs.kinds.training import Lessons
+def training_jobs_for(settings: Settings, models: "ModelRepository", *, threads: int) -> "TrainingJobs":
+    from app.jobs.kinds.training import TrainingJobs
 
-    return Lessons(
+    return TrainingJobs(
         models,
         settings.image_limits,
         settings.dataset_limits,

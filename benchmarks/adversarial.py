@@ -24,9 +24,10 @@ from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.synthesis import attacks
-from app.vision.synthesis.attacks import Goal, Scene
-from app.vision.synthesis.quantization import Lens, pixels_of
-from app.vision.synthesis.transformations import png_of, seen_through
+from app.vision.synthesis.attacks import Criterion, Scene
+from app.vision.synthesis.quantization import pixels_of
+from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.transformations import png_of, transformed
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared/data/cats-dogs/test/dog"
@@ -51,14 +52,16 @@ class WholePath(nn.Module):
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
-        self.classifier, self.fit = classifier, classifier.backbone.fit
+        self.classifier, self.preprocessing = classifier, classifier.backbone.preprocessing
 
     def forward(self, pixels: Tensor) -> Tensor:
-        scale = self.fit.resize / min(pixels.shape[2:])
-        size = [max(self.fit.crop, round(side * scale)) for side in pixels.shape[2:]]
+        scale = self.preprocessing.resize / min(pixels.shape[2:])
+        size = [max(self.preprocessing.crop, round(side * scale)) for side in pixels.shape[2:]]
         small = functional.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 1)
-        top, left = ((side - self.fit.crop) // 2 for side in size)
-        return self.classifier.logits(small[..., top : top + self.fit.crop, left : left + self.fit.crop])
+        top, left = ((side - self.preprocessing.crop) // 2 for side in size)
+        return self.classifier.logits(
+            small[..., top : top + self.preprocessing.crop, left : left + self.preprocessing.crop]
+        )
 
 
 def ours() -> dict[str, Attack]:
@@ -100,7 +103,7 @@ def peers(classifier: Classifier) -> dict[str, Attack]:
 
 
 def pixels(scene: Scene) -> Tensor:
-    return pixels_of(scene.lens.picture)
+    return pixels_of(scene.resize.picture)
 
 
 def levels(found: Tensor) -> Canvas:
@@ -109,26 +112,26 @@ def levels(found: Tensor) -> Canvas:
 
 def scenes(classifier: Classifier, number: int) -> Iterator[Scene]:
     """Photos of dogs that are taken for dogs."""
-    fit = classifier.backbone.fit
+    preprocessing = classifier.backbone.preprocessing
     files = sorted(SHARED.glob("*.jpg")) or sorted((ROOT / "app/web/samples").glob("*.png"))
     for file in files:
         picture = Picture.read(file.read_bytes(), LIMITS).pixels()
-        lens = Lens(picture, fit)
-        source = int(classifier.logits(pixels_of(lens.canvas(picture))).argmax())
+        resize = ResizeOperator(picture, preprocessing)
+        source = int(classifier.logits(pixels_of(resize.canvas(picture))).argmax())
         if source in DOGS and number > 0:
             number -= 1
-            yield Scene(classifier, lens, Goal(source, TABBY))
+            yield Scene(classifier, resize, Criterion(source, TABBY))
 
 
 def measured(attack: Attack, scene: Scene) -> Found:
     began = time.process_time()
     changed = attack(scene)
     cpu_s = time.process_time() - began
-    fit = scene.classifier.backbone.fit
-    uploaded = Picture.read(png_of(changed), LIMITS, fit=fit).canvas(fit)
-    compressed = seen_through("jpeg_q75", changed, scene.lens, fit, LIMITS)
+    preprocessing = scene.classifier.backbone.preprocessing
+    uploaded = Picture.read(png_of(changed), LIMITS, preprocessing=preprocessing).canvas(preprocessing)
+    compressed = transformed("jpeg_q75", changed, scene.resize, preprocessing, LIMITS)
     png, jpeg = scene.classifier.logits(pixels_of(uploaded, compressed)).argmax(1).tolist()
-    change = changed.astype(np.int16) - scene.lens.picture
+    change = changed.astype(np.int16) - scene.resize.picture
     l2 = float(np.sqrt((change.astype(np.float64) ** 2).sum())) / 255
     return Found(cpu_s, png == TABBY, jpeg == TABBY, l2, int(np.abs(change).max()))
 

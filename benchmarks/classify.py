@@ -127,14 +127,14 @@ def bare(photos: list[str], seconds: float, data_dir: Path) -> None:
     from app.settings import Settings
     from app.vision.image import ImageLimits, Picture
     from app.vision.networks.backbones import load_backbone
-    from app.vision.serving.runtimes import quickest_forward
+    from app.vision.serving.runtimes import quickest_extractor
 
     keep_big_blocks()
     torch.set_num_threads(1)
     threads = Settings().threads
     backbone, head = load_backbone("efficientnet_lite0", None)
     device = torch.device("cpu")
-    forward = quickest_forward(
+    forward = quickest_extractor(
         backbone, head, device=device, engine="auto", cache_dir=data_dir / "cache", threads=threads
     )
     files, limits, counts = [Path(photo).read_bytes() for photo in photos], ImageLimits(), [0] * threads
@@ -142,9 +142,12 @@ def bare(photos: list[str], seconds: float, data_dir: Path) -> None:
     def work(number: int) -> None:
         torch.set_num_threads(1)
         while time.perf_counter() < end:
-            batch = [Picture.read(files[(counts[number] + i) % len(files)], limits, fit=backbone.fit) for i in range(8)]
+            batch = [
+                Picture.read(files[(counts[number] + i) % len(files)], limits, preprocessing=backbone.preprocessing)
+                for i in range(8)
+            ]
             with torch.inference_mode():
-                head(forward(np.stack([picture.canvas(backbone.fit) for picture in batch]))).softmax(1)
+                head(forward(np.stack([picture.canvas(backbone.preprocessing) for picture in batch]))).softmax(1)
             counts[number] += len(batch)
 
     workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]

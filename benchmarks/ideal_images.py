@@ -18,7 +18,7 @@ from app.vision.ask import run
 from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
-from app.vision.synthesis.ideal_images import ClassAim, ideal_image
+from app.vision.synthesis.ideal_images import ClassObjective, ideal_image
 from app.vision.synthesis.priors import total_variation
 from app.vision.synthesis.quantization import pixels_of
 from app.vision.synthesis.transformations import png_of
@@ -81,7 +81,7 @@ def main() -> None:
     def ours(preset: str) -> Draw:
         return lambda index: (
             run(
-                ideal_image(classifier, ClassAim(index), preset=preset, seed=choices.seed)  # type: ignore[arg-type]
+                ideal_image(classifier, ClassObjective(index), preset=preset, seed=choices.seed)  # type: ignore[arg-type]
             ).final
         )
 
@@ -118,7 +118,7 @@ def opened(file: bytes) -> Picture:
 
 
 def sees(judge: Classifier, file: bytes, index: int) -> bool:
-    canvas = opened(file).canvas(judge.backbone.fit)
+    canvas = opened(file).canvas(judge.backbone.preprocessing)
     return int(judge.logits(pixels_of(canvas)).argmax()) == index
 
 

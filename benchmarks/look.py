@@ -18,7 +18,7 @@ from pathlib import Path
 
 from app.process.memory import keep_big_blocks
 from app.settings import Settings
-from app.vision.inspection.inspection import ExplanationWish, MapsWish, explain, layers_of, look_at_layers
+from app.vision.inspection.inspection import ExplanationRequest, FeatureMapRequest, explain, layers_of, look_at_layers
 from app.vision.serving.predictor import Predictor
 from app.wiring import predictor_for, repository_for
 from benchmarks.classify import p99, send
@@ -33,21 +33,21 @@ async def ratios(predictor: Predictor, photos: list[bytes], rounds: int) -> dict
     classifier = await predictor.load("imagenet")
     limits, last = predictor.limits, layers_of(classifier, None)[-1:]
 
-    def maps(photo: bytes, wish: MapsWish) -> Awaitable[object]:
-        return predictor.follow(classifier, lambda forward: look_at_layers(classifier, forward, photo, limits, wish))
+    def maps(photo: bytes, wanted: FeatureMapRequest) -> Awaitable[object]:
+        return predictor.follow(classifier, lambda forward: look_at_layers(classifier, forward, photo, limits, wanted))
 
-    def explained(photo: bytes, wish: ExplanationWish) -> Awaitable[object]:
-        return predictor.follow(classifier, lambda forward: explain(classifier, forward, photo, limits, wish))
+    def explained(photo: bytes, wanted: ExplanationRequest) -> Awaitable[object]:
+        return predictor.follow(classifier, lambda forward: explain(classifier, forward, photo, limits, wanted))
 
     kinds: dict[str, Callable[[bytes], Awaitable[object]]] = {
         "classification": lambda photo: predictor.classify(classifier, photo),
-        "grid of 16 channels": lambda photo: maps(photo, MapsWish(last)),
-        "grid of all stages": lambda photo: maps(photo, MapsWish(layers_of(classifier, None))),
-        "numbers of 16 channels": lambda photo: maps(photo, MapsWish(last, form="numbers")),
-        "Grad-CAM": lambda photo: explained(photo, ExplanationWish()),
-        "Grad-CAM in numbers": lambda photo: explained(photo, ExplanationWish(form="numbers")),
-        "occlusion": lambda photo: explained(photo, ExplanationWish("occlusion")),
-        "integrated gradients": lambda photo: explained(photo, ExplanationWish("integrated_gradients")),
+        "grid of 16 channels": lambda photo: maps(photo, FeatureMapRequest(last)),
+        "grid of all stages": lambda photo: maps(photo, FeatureMapRequest(layers_of(classifier, None))),
+        "numbers of 16 channels": lambda photo: maps(photo, FeatureMapRequest(last, form="numbers")),
+        "Grad-CAM": lambda photo: explained(photo, ExplanationRequest()),
+        "Grad-CAM in numbers": lambda photo: explained(photo, ExplanationRequest(form="numbers")),
+        "occlusion": lambda photo: explained(photo, ExplanationRequest("occlusion")),
+        "integrated gradients": lambda photo: explained(photo, ExplanationRequest("integrated_gradients")),
     }
     slow = {"occlusion", "integrated gradients"}
     took: dict[str, list[float]] = {kind: [] for kind in kinds}

@@ -29,14 +29,14 @@ import torch
 from PIL import Image
 
 from app.client import Client, Job
-from app.vision.ask import finish
+from app.vision.ask import run_steps
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
-from app.vision.serving.runtimes import Forward, quickest_forward
+from app.vision.serving.runtimes import FeatureExtractor, quickest_extractor
 from app.vision.serving.threads import use_threads
 from app.vision.transfer.archive import Archive, DatasetLimits
 from app.vision.transfer.evaluation import accuracy_interval
-from app.vision.transfer.teaching import Plan, School
+from app.vision.transfer.teaching import Plan, TransferContext
 from app.vision.transfer.training import classes_of, learn, split
 from benchmarks.classify import p99, send
 from benchmarks.load import Load
@@ -96,34 +96,37 @@ def costs(data: Path) -> None:
     models = ModelRepository([ROOT / "models"], weights_dir=None, device=torch.device("cpu"))
     backbone, original = models.backbone("efficientnet_lite0")
     with tempfile.TemporaryDirectory() as cache:
-        forward = quickest_forward(
+        forward = quickest_extractor(
             backbone, original, device=torch.device("cpu"), engine="auto", cache_dir=Path(cache), threads=threads
         )
-    school = School(backbone, original, models.original_labels(), forward, threads=threads)
+    context = TransferContext(backbone, original, models.original_labels(), forward, threads=threads)
     plan = Plan()
     with Archive(BytesIO(zipped(data / "cats-dogs/train")), DatasetLimits()) as archive:
         entries = archive.entries[::4]
         canvases = [
-            Picture.read(archive.read(entry), ImageLimits(), fit=backbone.fit).canvas(backbone.fit) for entry in entries
+            Picture.read(archive.read(entry), ImageLimits(), preprocessing=backbone.preprocessing).canvas(
+                backbone.preprocessing
+            )
+            for entry in entries
         ]
         ratios = []
         for _ in range(3):
             bare = rate(len(canvases), lambda: swept(forward, canvases, threads))
-            looking = school.extractor(plan).extract(archive, entries, None, len(entries))
-            ratios.append(rate(len(entries), partial(finish, looking)) / bare)
+            looking = context.extractor(plan).extract(archive, entries, None, len(entries))
+            ratios.append(rate(len(entries), partial(run_steps, looking)) / bare)
         print(f"looking at pictures, by {forward.name}: {statistics.median(ratios):.0%} of the bare network's rate")
-        examples, _ = finish(school.extractor(plan).extract(archive, archive.entries, None, len(archive.entries)))
+        examples, _ = run_steps(context.extractor(plan).extract(archive, archive.entries, None, len(archive.entries)))
     classes = classes_of(examples)
     began = cpu_s()
     divided = split(examples, classes, parts=plan.parts, seed=0)
-    learned = finish(learn(examples, classes, divided, seed=0))
+    learned = run_steps(learn(examples, classes, divided, seed=0))
     judged = learned.metrics["pictures_judged"]
     print(
         f"fit of {len(examples)} pictures, {judged} of them judged by others: {cpu_s() - began:.2f} CPU-s", flush=True
     )
 
 
-def swept(forward: Forward, canvases: Sequence[Canvas], threads: int) -> None:
+def swept(forward: FeatureExtractor, canvases: Sequence[Canvas], threads: int) -> None:
     """The bare network over canvases that are there, by as many threads as look at pictures."""
     step = forward.best_batch
     batches = [np.stack(canvases[start : start + step]) for start in range(0, len(canvases), step)]

@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.vision.serving.predictor import Predictor as VisionPredictor
 
 if TYPE_CHECKING:
-    from app.jobs.event_stream import Tail
+    from app.jobs.event_stream import EventStream
     from app.jobs.files import FileStore
     from app.jobs.queue import JobQueue
 
@@ -135,7 +135,7 @@ class JobDesk:
 
     queue: "JobQueue"
     files: "FileStore"
-    tail: "Tail"
+    events: "EventStream"
 
 
 async def job_desk(request: Request) -> JobDesk:

@@ -24,7 +24,7 @@ from app.vision.models.repository import ShippedModelError, UnknownModelError
 from app.vision.networks.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
 from app.vision.networks.layers import UnknownLayerError
 from app.vision.serving.batcher import QueueFullError
-from app.vision.serving.runtimes import EngineUnavailableError
+from app.vision.serving.runtimes import RuntimeUnavailableError
 from app.vision.synthesis.adversarial_images import TargetIsSourceError
 from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
 from app.vision.transfer.examples import NoExamplesError, UnknownPictureError
@@ -237,7 +237,7 @@ _SLUGS: Final[Mapping[type[Exception], str]] = {
     ChoiceError: "validation-error",
     ClientDisconnect: "malformed-request",
     DatasetError: "invalid-archive",
-    EngineUnavailableError: "model-unavailable",
+    RuntimeUnavailableError: "model-unavailable",
     ImageTooLargeError: "image-too-large",
     InvalidImageError: "invalid-image",
     JobExpiredError: "gone",

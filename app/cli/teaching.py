@@ -20,7 +20,7 @@ from app.cli.terminal import AsJson, Server, plain, print_json, tell
 from app.client import DEFAULT_URL, Client
 
 if TYPE_CHECKING:
-    from app.vision.transfer.teaching import Taught
+    from app.vision.transfer.teaching import TrainedModel
 
 _BAR: Final = 16
 _PAGE: Final = 1000
@@ -156,17 +156,17 @@ def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[s
     }
 
 
-def _course(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "Taught":
+def _course(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "TrainedModel":
     from app.settings import Settings
-    from app.vision.ask import finish
+    from app.vision.ask import run_steps
     from app.vision.transfer.archive import Archive
     from app.vision.transfer.teaching import Plan, teach
-    from app.wiring import lessons_for, repository_for
+    from app.wiring import repository_for, training_jobs_for
 
     settings = Settings.from_environ(os.environ)
-    school = lessons_for(settings, repository_for(settings), threads=settings.threads).school(backbone)
+    context = training_jobs_for(settings, repository_for(settings), threads=settings.threads).context(backbone)
     with Archive(archive, settings.dataset_limits) as pictures:
-        return finish(teach(pictures, Plan(**plan), school))
+        return run_steps(teach(pictures, Plan(**plan), context))
 
 
 def _export_here(model: str, path: Path) -> None:

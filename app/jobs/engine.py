@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from torch import Tensor
 
-from app.vision.ask import Algorithm, Answer, Ask, Course, Pause, Progress, answer
+from app.vision.ask import Algorithm, Answer, Ask, Pause, Progress, Steps, answer
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Run(Generic[Result]):
 
     def __init__(
         self,
-        algorithm: Algorithm[Result] | Course[Result],
+        algorithm: Algorithm[Result] | Steps[Result],
         *,
         on_progress: Callable[[Progress, float], None] = _ignore,
         on_preview: Callable[[int, Tensor], None] = _ignore,

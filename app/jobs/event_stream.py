@@ -24,7 +24,7 @@ class _Listener:
     news: "asyncio.Queue[Event | None]" = field(default_factory=asyncio.Queue)
 
 
-class Tail:
+class EventStream:
     """Polls while somebody listens, and costs nothing otherwise."""
 
     def __init__(self, queue: "JobQueue") -> None:

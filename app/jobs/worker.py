@@ -23,11 +23,11 @@ from app.jobs.database import Alive
 from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.files import PREVIEW, FileStore
 from app.jobs.kinds.images import JobResult, Tasks, preview_file, slug_of
-from app.jobs.kinds.training import Lessons
+from app.jobs.kinds.training import TrainingJobs
 from app.jobs.params import CORRECTION, MODEL
 from app.jobs.queue import QUEUE, VERSION
 from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
-from app.vision.ask import Algorithm, Course, Progress
+from app.vision.ask import Algorithm, Progress, Steps
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Worker:
         engine: sa.Engine,
         files: FileStore,
         tasks: Tasks,
-        lessons: Lessons,
+        lessons: TrainingJobs,
         *,
         name: str,
         device: str,
@@ -63,7 +63,7 @@ class Worker:
     ) -> None:
         """`name` must be held (see `database.first_free`); `running` jobs run at once, and are kept for `keep`."""
         self._database, self._files, self._device = engine, files, device
-        self._tasks, self._lessons = tasks, lessons
+        self._tasks, self._training_jobs = tasks, lessons
         self._name, self._at_once = name, running
         self._keep = keep
         self._tables = Tables(engine)
@@ -162,16 +162,16 @@ class Worker:
 
     def _begin(self, identity: str, kind: str, choices: Mapping[str, Any], publish: Publish) -> Run[JobResult]:
         """Into the engine; slow where a model must be loaded first."""
-        self._lessons.models.refresh()
+        self._training_jobs.models.refresh()
         saved = self._files.kept(identity, _CHECKPOINT)
         resume = load(saved) if saved else None
         teaches = kind in {MODEL, CORRECTION}
-        algorithm: Algorithm[JobResult] | Course[JobResult]
+        algorithm: Algorithm[JobResult] | Steps[JobResult]
         if kind == MODEL:
             upload = self._files.open_kept(identity, "upload")
-            algorithm = self._lessons.teach(identity, choices, upload, resume)
+            algorithm = self._training_jobs.teach(identity, choices, upload, resume)
         elif kind == CORRECTION:
-            algorithm = self._lessons.correct(identity, choices)
+            algorithm = self._training_jobs.correct(identity, choices)
         else:
             algorithm = self._tasks.start(kind, choices, self._files.kept(identity, "upload"), resume)
 

@@ -31,7 +31,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     from app.jobs.worker import Worker
     from app.process.memory import keep_big_blocks
     from app.vision.serving.threads import use_threads
-    from app.wiring import lessons_for, repository_for
+    from app.wiring import repository_for, training_jobs_for
 
     keep_big_blocks()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -47,7 +47,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             engine,
             FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes),
             Tasks(models, limits=settings.image_limits),
-            lessons_for(settings, models, threads=settings.worker_threads),
+            training_jobs_for(settings, models, threads=settings.worker_threads),
             name=name,
             device=str(models.device),
             running=settings.jobs_running,

@@ -95,11 +95,11 @@ class Pause:
     state: Callable[[], Mapping[str, Tensor]] | None = None
 
 
-Course = Generator[Pause, None, Result]
+Steps = Generator[Pause, None, Result]
 """Pauses are to be short of a second apart."""
 
 
-def finish(course: Course[Result]) -> Result:
+def run_steps(course: Steps[Result]) -> Result:
     """Let it run to its end, for notebooks and tests."""
     try:
         while True:

@@ -70,7 +70,7 @@ class ImageLimits:
 
 
 @dataclass(frozen=True)
-class Fit:
+class Preprocessing:
     """How a picture becomes a canvas: shorter side to `resize` (bicubic), then the centre `crop` × `crop`."""
 
     resize: int = 256
@@ -97,18 +97,18 @@ class Picture:
     image: Image.Image
 
     @classmethod
-    def read(cls, data: bytes, limits: ImageLimits, *, fit: Fit | None = None) -> "Picture":
+    def read(cls, data: bytes, limits: ImageLimits, *, preprocessing: Preprocessing | None = None) -> "Picture":
         """Decode the first frame: upright by EXIF, deep grey scaled, transparency over white.
 
-        With a `fit`, a JPEG much larger than the canvas is decoded at a half, a quarter or an eighth of its size.
+        With a `preprocessing`, a JPEG much larger than the canvas is decoded at a half, a quarter or an eighth of it.
         Raises `UnsupportedImageError`, `ImageTooLargeError` or `InvalidImageError`.
         """
         with _open(data, limits) as image:
             width, height = image.size
             name = "JPEG" if image.format == "MPO" else image.format or "unknown"
             try:
-                if fit is not None:
-                    image.draft(None, _enough_for(fit, width, height))
+                if preprocessing is not None:
+                    image.draft(None, _enough_for(preprocessing, width, height))
                 image.load()
                 orientation = _orientation(image)
                 rgb = _rgb(image)
@@ -120,19 +120,19 @@ class Picture:
             width, height = height, width
         return cls(name, width, height, rgb)
 
-    def canvas(self, fit: Fit) -> Canvas:
-        """What a network with this fit sees of the picture, `(crop, crop, 3)`."""
-        return fit_image(self.image, fit)
+    def canvas(self, preprocessing: Preprocessing) -> Canvas:
+        """What a network with this preprocessing sees of the picture, `(crop, crop, 3)`."""
+        return preprocess(self.image, preprocessing)
 
     def pixels(self) -> Canvas:
         """The picture as it was read, `(H, W, 3)`."""
         return np.array(self.image)
 
 
-def fit_image(image: Image.Image, fit: Fit) -> Canvas:
+def preprocess(image: Image.Image, preprocessing: Preprocessing) -> Canvas:
     """Bicubic, antialiased resize of the centre of an RGB image to the canvas."""
-    size = (fit.crop, fit.crop)
-    return np.array(image.resize(size, Image.Resampling.BICUBIC, box=fit.box(*image.size)))
+    size = (preprocessing.crop, preprocessing.crop)
+    return np.array(image.resize(size, Image.Resampling.BICUBIC, box=preprocessing.box(*image.size)))
 
 
 def _open(data: bytes, limits: ImageLimits) -> Image.Image:
@@ -168,9 +168,9 @@ def _signature(data: bytes) -> str | None:
     return next((name for signature, name in _SIGNATURES if data.startswith(signature)), None)
 
 
-def _enough_for(fit: Fit, width: int, height: int) -> tuple[int, int]:
-    """The size below which a reduced decode must not go: twice the fit's, so that the resize does the filtering."""
-    scale = 2 * fit.resize / min(width, height)
+def _enough_for(preprocessing: Preprocessing, width: int, height: int) -> tuple[int, int]:
+    """The size below which a reduced decode must not go: twice the resize, which so does the filtering."""
+    scale = 2 * preprocessing.resize / min(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 

@@ -43,7 +43,7 @@ class Labels:
         self._by_folded: dict[str, Label] = {}
         for label in labels:
             for name in (label.label, *label.display.values()):
-                self._by_folded.setdefault(fold(name), label)
+                self._by_folded.setdefault(normalized(name), label)
 
     @classmethod
     def from_records(cls, records: Sequence[Mapping[str, object]]) -> "Labels":
@@ -79,18 +79,18 @@ class Labels:
             if int(name) < len(self):
                 return self[int(name)]
             raise UnknownLabelError(f"There is no class {name}; the classes are 0 to {len(self) - 1}.")
-        if (folded := fold(name)) in self._by_folded:
-            return self._by_folded[folded]
-        near = difflib.get_close_matches(folded, self._by_folded, n=8, cutoff=0.5)
+        if (plain := normalized(name)) in self._by_folded:
+            return self._by_folded[plain]
+        near = difflib.get_close_matches(plain, self._by_folded, n=8, cutoff=0.5)
         keys = list(dict.fromkeys(self._by_folded[match].label for match in near))[:5]
         raise UnknownLabelError(f"This model has no label {name!r}.", keys)
 
     def search(self, query: str, language: str) -> list[Label]:
         """Classes whose key or display name (in any language) contains the query; whole words and beginnings first."""
-        wanted = fold(query)
+        wanted = normalized(query)
         ranked = []
         for label in self._labels:
-            names = [fold(name) for name in (label.display_in(language), label.label, *label.display.values())]
+            names = [normalized(name) for name in (label.display_in(language), label.label, *label.display.values())]
             rank = min(_rank(wanted, name) for name in names)
             if rank < _NO_MATCH:
                 ranked.append((rank, label.index))
@@ -110,7 +110,7 @@ def _rank(wanted: str, name: str) -> int:
     return 3 if wanted in name else _NO_MATCH
 
 
-def fold(text: str) -> str:
+def normalized(text: str) -> str:
     """For comparing what people type: no case, no accents, the four Turkish i's as one (`KEDİ` finds `kedi`)."""
     plain = unicodedata.normalize("NFKD", text.replace("ı", "i").replace("İ", "i"))
     return "".join(letter for letter in plain.casefold() if not unicodedata.combining(letter)).strip()

@@ -63,7 +63,9 @@ def test_numbers_are_those_of_the_array_and_the_array_that_of_a_plain_network(cl
     assert array.dtype == np.float32
     assert array.shape == (112, 14, 14)
     classifier = ModelRepository([ROOT / "models"], weights_dir=None, device=torch.device("cpu")).load("imagenet")
-    canvas = Picture.read(cat, ImageLimits(), fit=classifier.backbone.fit).canvas(classifier.backbone.fit)
+    canvas = Picture.read(cat, ImageLimits(), preprocessing=classifier.backbone.preprocessing).canvas(
+        classifier.backbone.preprocessing
+    )
     seen: list[torch.Tensor] = []
     module = classifier.backbone.network.get_submodule("_blocks.10")
     module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))

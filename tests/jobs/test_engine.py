@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run, run_alone
-from app.vision.ask import Activity, Algorithm, Ask, Course, Pause, Progress, run
+from app.vision.ask import Activity, Algorithm, Ask, Pause, Progress, Steps, run
 from app.vision.classifier import Classifier
 from app.vision.models.repository import ModelRepository
 from tests.conftest import ROOT
@@ -140,7 +140,7 @@ def test_stopping_hands_out_the_state_of_every_job(classifier: Classifier) -> No
         engine.submit(Run(endless(classifier)))
 
 
-def lesson(steps: int, *, at: Callable[[int], object] = nothing) -> Course[str]:
+def lesson(steps: int, *, at: Callable[[int], object] = nothing) -> Steps[str]:
     for step in range(1, steps + 1):
         at(step)
         metric = {"epoch": step, "loss": 0.5} if step % 2 == 0 else None
@@ -199,7 +199,7 @@ def test_a_course_that_is_stopped_hands_out_its_state_and_ends_its_own_affairs()
     closed: list[bool] = []
     states: list[int] = []
 
-    def course() -> Course[str]:
+    def course() -> Steps[str]:
         try:
             return (yield from lesson(1000, at=begun.append))
         finally:

@@ -21,7 +21,9 @@ def imagenet(repository: ModelRepository) -> Classifier:
 
 @pytest.fixture(scope="session")
 def cat_canvas(imagenet: Classifier, cat: bytes) -> Canvas:
-    return Picture.read(cat, ImageLimits(), fit=imagenet.backbone.fit).canvas(imagenet.backbone.fit)
+    return Picture.read(cat, ImageLimits(), preprocessing=imagenet.backbone.preprocessing).canvas(
+        imagenet.backbone.preprocessing
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,16 @@ from PIL import Image
 
 from app.vision.image import (
     FORMATS,
-    Fit,
     ImageLimits,
     ImageTooLargeError,
     InvalidImageError,
     Picture,
+    Preprocessing,
     UnsupportedImageError,
 )
 
 LIMITS = ImageLimits()
-FIT = Fit()
+FIT = Preprocessing()
 
 
 def saved(image: Image.Image, format: str = "PNG", **choices: object) -> bytes:  # noqa: A002
@@ -41,7 +41,7 @@ def cat_photo() -> Image.Image:
 
 def distance(first: bytes, second: bytes) -> float:
     """Mean difference of two uploads' canvases, in grey levels."""
-    canvases = [Picture.read(data, LIMITS, fit=FIT).canvas(FIT).astype(float) for data in (first, second)]
+    canvases = [Picture.read(data, LIMITS, preprocessing=FIT).canvas(FIT).astype(float) for data in (first, second)]
     return float(np.abs(canvases[0] - canvases[1]).mean())
 
 
@@ -103,7 +103,7 @@ def test_every_mode_becomes_rgb(photo: Image.Image, mode: str) -> None:
 def test_a_big_jpeg_is_decoded_reduced_and_looks_the_same(photo: Image.Image) -> None:
     big = photo.resize((4000, 3000), Image.Resampling.LANCZOS)
     data = saved(big, "JPEG", quality=95)
-    reduced = Picture.read(data, LIMITS, fit=FIT)
+    reduced = Picture.read(data, LIMITS, preprocessing=FIT)
     assert (reduced.width, reduced.height) == (4000, 3000)
     assert reduced.image.size == (1000, 750)
     whole = Picture.read(data, LIMITS)
@@ -164,7 +164,7 @@ def test_the_hostile_corpus_is_answered_as_its_manifest_says(shared_data: Path, 
     wrong = {}
     for name, entry in manifest.items():
         try:
-            picture = Picture.read((shared_data / "nasty" / name).read_bytes(), ImageLimits(formats), fit=FIT)
+            picture = Picture.read((shared_data / "nasty" / name).read_bytes(), ImageLimits(formats), preprocessing=FIT)
             assert picture.canvas(FIT).shape == (224, 224, 3)
             answer = "ok"
         except UnsupportedImageError:

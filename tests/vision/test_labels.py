@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from app.vision.labels import Label, Labels, UnknownLabelError, fold
+from app.vision.labels import Label, Labels, UnknownLabelError, normalized
 from tests.conftest import ROOT
 
 
@@ -67,6 +67,6 @@ def test_the_names_of_imagenet_are_complete_and_distinct_in_both_languages() -> 
     for language in ("en", "tr"):
         names = [label.display[language] for label in labels]
         assert all(name.strip() == name and name for name in names)
-        assert len({fold(name) for name in names}) == 1000
+        assert len({normalized(name) for name in names}) == 1000
     assert labels.find("tekir kedi").index == 281
     assert labels.find("zebra").index == 340

@@ -11,9 +11,9 @@ from app.api.problems import ChoiceError, responses
 from app.api.routes.classify import PICTURE_BODY
 from app.api.routes.feature_maps import LOOK_PROBLEMS, target_of
 from app.api.schemas.inspect import ExplanationChoices, ExplanationOut
-from app.vision.drawing.overlay import Veil
+from app.vision.drawing.overlay import OverlayStyle
 from app.vision.encoding import Encoding
-from app.vision.inspection.inspection import ExplanationWish, explain, layers_of
+from app.vision.inspection.inspection import ExplanationRequest, explain, layers_of
 
 router = APIRouter(tags=["look inside"])
 
@@ -41,18 +41,18 @@ async def make_explanation(
     target = target_of(classifier, choices.target)
     (layer,) = await asyncio.to_thread(layers_of, classifier, choices.layer) if choices.layer else (None,)
     language = choices.lang or preferred_language(request)
-    wish = ExplanationWish(
+    wanted = ExplanationRequest(
         method=choices.method,
         layer=layer,
         target=target,
-        veil=Veil(choices.colormap, choices.opacity),
+        style=OverlayStyle(choices.colormap, choices.opacity),
         bare=choices.view == "heat_map",
         caption=choices.caption,
         language=language,
         form=_FORMS[form],
     )
     limits = predictor.limits
-    answer = predictor.follow(classifier, lambda forward: explain(classifier, forward, picture, limits, wish))
+    answer = predictor.follow(classifier, lambda forward: explain(classifier, forward, picture, limits, wanted))
     return await answered(
         request, form, answer, lambda found, timing: ExplanationOut.of(found, classifier.card, language, timing)
     )

@@ -13,7 +13,7 @@ from app.api.schemas.inspect import FeatureMapChoices, LayerMaps, LayerMapsList,
 from app.vision.classifier import Classifier
 from app.vision.drawing.sheet import Look
 from app.vision.inspection.feature_maps import Channels, ChannelsError
-from app.vision.inspection.inspection import Form, Maps, MapsWish, layers_of, look_at_layers
+from app.vision.inspection.inspection import FeatureMapRequest, Form, Maps, layers_of, look_at_layers
 from app.vision.networks.layers import Layer
 
 router = APIRouter(tags=["look inside"])
@@ -44,7 +44,7 @@ async def make_feature_maps(
     if form == "npy" or (choices.overlay and form != "json"):
         layers = layers[-1:]
     language = choices.lang or preferred_language(request)
-    wish = MapsWish(
+    wanted = FeatureMapRequest(
         layers=layers,
         channels=_channels(choices.channels, layers),
         target=target,
@@ -55,7 +55,7 @@ async def make_feature_maps(
         form=_FORMS[form],
     )
     limits = predictor.limits
-    answer = predictor.follow(classifier, lambda forward: look_at_layers(classifier, forward, picture, limits, wish))
+    answer = predictor.follow(classifier, lambda forward: look_at_layers(classifier, forward, picture, limits, wanted))
 
     def numbers(found: Maps, timing: LookTiming) -> LayerMaps | LayerMapsList:
         each = [LayerMaps.of(found, maps, classifier.card, language, timing) for maps in found.layers]

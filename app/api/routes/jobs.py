@@ -136,7 +136,7 @@ async def _wait(jobs: Jobs, job: Job, seconds: float, *, unlike: str | None) -> 
     """The job when it has ended, or its seconds are over, or its ETag differs from the given one."""
     try:
         async with asyncio.timeout(seconds):
-            async for _ in jobs.tail.follow(job.id, 0, idle_s=_LOOK_S):
+            async for _ in jobs.events.follow(job.id, 0, idle_s=_LOOK_S):
                 if unlike is not None:
                     job = await asyncio.to_thread(jobs.queue.get, job.id)
                     if _tag(JobOut.of(job).model_dump_json().encode()) != unlike:
@@ -163,7 +163,7 @@ async def _all_events(jobs: Jobs, job: Job) -> list[JobEvent]:
 
 async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
     silent_s = 0.0
-    events: AsyncGenerator[Event | None] = jobs.tail.follow(job.id, after, idle_s=_LOOK_S)
+    events: AsyncGenerator[Event | None] = jobs.events.follow(job.id, after, idle_s=_LOOK_S)
     place, begun = None, False
     try:
         while True:

@@ -235,7 +235,7 @@ class BackboneOut(BaseModel):
         return cls(
             name=card.name,
             available=find_weights(card, weights_dir) is not None,
-            input_size=first.fit.crop,
+            input_size=first.preprocessing.crop,
             feature_size=card.feature_size,
             weights=[one.name for one in card.weights],
             licence=first.licence,

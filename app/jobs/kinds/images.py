@@ -23,7 +23,7 @@ from app.vision.models.model_folder import BrokenModelError, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
 from app.vision.networks.backbones import MissingWeightsError, WeightsError
 from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image
-from app.vision.synthesis.ideal_images import ChannelAim, ClassAim, IdealImage, ideal_image
+from app.vision.synthesis.ideal_images import ChannelObjective, ClassObjective, IdealImage, ideal_image
 from app.vision.synthesis.outcome import Outcome
 from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
 from app.vision.transfer.examples import NoExamplesError, UnknownPictureError
@@ -94,9 +94,9 @@ class Tasks:
         asked = IdealImageChoices.model_validate(choices)
         wanted = asked.objective
         if isinstance(wanted, ChannelChoice):
-            aim: ClassAim | ChannelAim = ChannelAim(wanted.layer, wanted.channel, wanted.x, wanted.y)
+            aim: ClassObjective | ChannelObjective = ChannelObjective(wanted.layer, wanted.channel, wanted.x, wanted.y)
         else:
-            aim = ClassAim(classifier.labels.find(wanted.label).index)
+            aim = ClassObjective(classifier.labels.find(wanted.label).index)
         image: IdealImage = yield from ideal_image(
             classifier,
             aim,

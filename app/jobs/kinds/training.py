@@ -10,44 +10,44 @@ import torch
 
 from app.jobs.kinds.images import Input, JobResult
 from app.jobs.params import CorrectionChoices, TeachChoices
-from app.vision.ask import Course
+from app.vision.ask import Steps
 from app.vision.image import ImageLimits
 from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
 from app.vision.networks.backbones import Backbone
-from app.vision.serving.runtimes import Engine, Forward, quickest_forward
+from app.vision.serving.runtimes import FeatureExtractor, Runtime, quickest_extractor
 from app.vision.transfer.archive import Archive, DatasetLimits
 from app.vision.transfer.examples import Examples, NoExamplesError
-from app.vision.transfer.teaching import Plan, School, Taught, correct, teach
+from app.vision.transfer.teaching import Plan, TrainedModel, TransferContext, correct, teach
 
 State = Mapping[str, torch.Tensor]
 _KEPT: Final = ("mode", "epochs", "val_fraction", "augment", "seed")
 
 
 @dataclass
-class Lessons:
+class TrainingJobs:
     """Makes the course of a job that teaches. `cache_dir` keeps what the quickest implementation was converted to."""
 
     models: ModelRepository
     limits: ImageLimits
     dataset_limits: DatasetLimits
     cache_dir: Path
-    engine: Engine
+    engine: Runtime
     threads: int
-    _forwards: dict[Backbone, Forward] = field(default_factory=dict)
+    _forwards: dict[Backbone, FeatureExtractor] = field(default_factory=dict)
     _preparing: threading.Lock = field(default_factory=threading.Lock)
 
-    def teach(self, identity: str, choices: Input, upload: BinaryIO, resume: State | None) -> Course[JobResult]:
+    def teach(self, identity: str, choices: Input, upload: BinaryIO, resume: State | None) -> Steps[JobResult]:
         """Learn what the archive holds, and publish it. Raises also what `ModelRepository.backbone` raises."""
         asked = TeachChoices.model_validate(choices)
         self._check_name(asked.name, identity, replace=asked.replace)
         plan = _plan(asked.model_dump())
         with upload, Archive(upload, self.dataset_limits) as archive:
             known = self._known(asked.name, asked.backbone) if asked.replace else None
-            taught = yield from teach(archive, plan, self.school(asked.backbone), known=known, resume=resume)
+            taught = yield from teach(archive, plan, self.context(asked.backbone), known=known, resume=resume)
         return self._published(identity, asked.name, taught, replace=asked.replace)
 
-    def correct(self, identity: str, choices: Input) -> Course[JobResult]:
+    def correct(self, identity: str, choices: Input) -> Steps[JobResult]:
         """Learn anew from remembered pictures with other labels. Raises `NoExamplesError`."""
         name = str(choices["model"])
         asked = CorrectionChoices.model_validate({key: one for key, one in choices.items() if key != "model"})
@@ -58,8 +58,8 @@ class Lessons:
         corrections = {one.picture: one.label for one in asked.corrections}
         if card.training.get("job") == identity:  # interrupted after it had published: what it left out is gone
             corrections = {picture: corrections[picture] for picture in examples.names if picture in corrections}
-        school = self.school(card.backbone)
-        taught = yield from correct(examples, corrections, _plan(card.training), school, self.models.labels(name))
+        context = self.context(card.backbone)
+        taught = yield from correct(examples, corrections, _plan(card.training), context, self.models.labels(name))
         return self._published(identity, name, taught, replace=True)
 
     def _check_name(self, name: str, identity: str, *, replace: bool) -> bool:
@@ -76,12 +76,12 @@ class Lessons:
         path = self.models.file(name, EXAMPLES)
         return Examples.read(path, self.models.backbone(backbone)[0].weights.name) if path else None
 
-    def school(self, name: str) -> School:
+    def context(self, name: str) -> TransferContext:
         """For a backbone; slow the first time. Raises what `ModelRepository.backbone` raises."""
         backbone, original = self.models.backbone(name)
         with self._preparing:
             if backbone not in self._forwards:
-                self._forwards[backbone] = quickest_forward(
+                self._forwards[backbone] = quickest_extractor(
                     backbone,
                     original,
                     device=self.models.device,
@@ -90,7 +90,7 @@ class Lessons:
                     threads=self.threads,
                 )
         forward = self._forwards[backbone]
-        return School(
+        return TransferContext(
             backbone,
             original,
             self.models.original_labels(),
@@ -100,7 +100,7 @@ class Lessons:
             limits=self.limits,
         )
 
-    def _published(self, identity: str, name: str, taught: Taught, *, replace: bool) -> JobResult:
+    def _published(self, identity: str, name: str, taught: TrainedModel, *, replace: bool) -> JobResult:
         """A job that was interrupted after it had published does so again."""
         record = {**taught.record, "training": {**taught.record["training"], "job": identity}}
         again = self._check_name(name, identity, replace=replace)

@@ -21,7 +21,7 @@ _DARK: Final = 0.55
 
 
 @dataclass(frozen=True)
-class Veil:
+class OverlayStyle:
     """How strongly colours cover the picture where the map is hottest, and whether single neurons stay squares."""
 
     colormap: Colormap
@@ -29,23 +29,23 @@ class Veil:
     smooth: bool = True
 
 
-def draw_overlay(photo: Image.Image, heat: "Tensor", box: Box, veil: Veil) -> Image.Image:
+def draw_overlay(photo: Image.Image, heat: "Tensor", box: Box, style: OverlayStyle) -> Image.Image:
     """Of the size of the photo. The heat map, 0 to 1, covers the box; where it is cold the photo stays as it is."""
     corner, size = _whole_pixels(box, photo.size)
     picture = _unseen(photo)
     seen = photo.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
-    levels = _levels(heat, size, smooth=veil.smooth)
-    colours = coloured(levels, veil.colormap)
-    mask = levels.point([round(255 * veil.opacity * level / 255) for level in range(256)])
+    levels = _levels(heat, size, smooth=style.smooth)
+    colours = coloured(levels, style.colormap)
+    mask = levels.point([round(255 * style.opacity * level / 255) for level in range(256)])
     picture.paste(Image.composite(colours, seen, mask), corner)
     return _bordered(picture, corner, size)
 
 
-def draw_heat_map(size: tuple[int, int], heat: "Tensor", box: Box, veil: Veil) -> Image.Image:
+def draw_heat_map(size: tuple[int, int], heat: "Tensor", box: Box, style: OverlayStyle) -> Image.Image:
     """The colours alone, of the size of the picture; grey hatching where the network saw nothing."""
     corner, seen = _whole_pixels(box, size)
     picture = _hatched(Image.new("RGB", size, "#6f6f78"))
-    picture.paste(coloured(_levels(heat, seen, smooth=veil.smooth), veil.colormap), corner)
+    picture.paste(coloured(_levels(heat, seen, smooth=style.smooth), style.colormap), corner)
     return _bordered(picture, corner, seen)
 
 

@@ -118,8 +118,8 @@ def _preprocessing(backbone: "Backbone") -> dict[str, object]:
         "upright": "by EXIF",
         "transparency": "over white",
         "colour_order": "RGB",
-        "resize": backbone.fit.resize,
-        "crop": backbone.fit.crop,
+        "resize": backbone.preprocessing.resize,
+        "crop": backbone.preprocessing.crop,
         "box": "the centred square with sides of min(width, height) * crop / resize, resized at once to crop x crop",
         "interpolation": "bicubic",
         "antialias": True,
@@ -143,7 +143,7 @@ def _reference_picture() -> bytes:
 
 def _reference(classifier: Classifier, picture: bytes) -> dict[str, object]:
     """In float64: in float32 the sixth digit depends on how many threads the caller's thread may use."""
-    canvas = Picture.read(picture, ImageLimits()).canvas(classifier.backbone.fit)
+    canvas = Picture.read(picture, ImageLimits()).canvas(classifier.backbone.preprocessing)
     backbone, head = copy.deepcopy(classifier.backbone).double(), copy.deepcopy(classifier.head).double()
     with torch.inference_mode():
         logits = head(backbone(to_pixels(canvas[np.newaxis], torch.device("cpu")).double()))
@@ -168,7 +168,7 @@ class _Scores(nn.Module):
 
 
 def _onnx(classifier: Classifier) -> bytes:
-    crop, weights = classifier.backbone.fit.crop, classifier.backbone.weights
+    crop, weights = classifier.backbone.preprocessing.crop, classifier.backbone.weights
     with _TRACING, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch 2.11 tells itself of what it deprecates
         program = torch.onnx.export(
@@ -207,7 +207,7 @@ def _readme(classifier: Classifier, *, owns: bool) -> str:
         name=classifier.card.name,
         backbone=backbone.card.name,
         classes=len(classifier.labels),
-        crop=backbone.fit.crop,
+        crop=backbone.preprocessing.crop,
         tolerance=TOLERANCE,
         weights=_where_the_weights_are(backbone, owns=owns),
         licence=backbone.weights.licence,

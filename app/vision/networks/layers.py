@@ -87,7 +87,7 @@ def _spatial_outputs(backbone: Backbone) -> Iterator[tuple[str, tuple[int, int, 
             if name and not isinstance(module, _SKIPPED):
                 stack.callback(module.register_forward_hook(note(name)).remove)
         weight = next(network.parameters())
-        size = backbone.fit.crop
+        size = backbone.preprocessing.crop
         with torch.inference_mode():
             backbone(torch.zeros(1, 3, size, size, device=weight.device))
     names: dict[int, str] = {}

@@ -19,11 +19,11 @@ from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
 from app.vision.labels import Labels, Scored
 from app.vision.models.repository import ModelRepository
 from app.vision.serving.batcher import Batcher
-from app.vision.serving.runtimes import Engine, StagedForward, TorchForward, quickest_forward
+from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, TorchFeatureExtractor, quickest_extractor
 from app.vision.serving.threads import use_threads
 
 if TYPE_CHECKING:
-    from app.vision.ask import Course
+    from app.vision.ask import Steps
     from app.vision.networks.backbones import Backbone
 
 Result = TypeVar("Result")
@@ -99,7 +99,7 @@ class Predictor:
         repository: ModelRepository,
         *,
         default_model: str,
-        engine: Engine = "auto",
+        engine: Runtime = "auto",
         cache_dir: Path,
         threads: int,
         max_batch: int = 16,
@@ -110,7 +110,7 @@ class Predictor:
         self.default_model = default_model
         self._engine, self._cache_dir = engine, cache_dir
         self._threads = threads if self.device.type == "cpu" else 1
-        self._forwards: dict[Backbone, StagedForward] = {}
+        self._forwards: dict[Backbone, StagedFeatureExtractor] = {}
         self._preparing = asyncio.Lock()
         self._max_batch = max_batch
         self._batcher = Batcher(
@@ -126,7 +126,7 @@ class Predictor:
         return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
 
     def follow(
-        self, classifier: Classifier, course: "Callable[[StagedForward], Course[Result]]"
+        self, classifier: Classifier, course: "Callable[[StagedFeatureExtractor], Steps[Result]]"
     ) -> "asyncio.Future[Result]":
         """Run longer work of a classifier from `load` in turns with classification; raises `QueueFullError` at once.
 
@@ -156,9 +156,9 @@ class Predictor:
     def close(self) -> None:
         self._batcher.close()
 
-    def _forward(self, classifier: Classifier) -> StagedForward:
+    def _forward(self, classifier: Classifier) -> StagedFeatureExtractor:
         """Plain PyTorch for a model that was deleted since it was loaded."""
-        return self._forwards.get(classifier.backbone) or TorchForward(classifier.backbone, self.device)
+        return self._forwards.get(classifier.backbone) or TorchFeatureExtractor(classifier.backbone, self.device)
 
     def _prepare(self, classifier: Classifier) -> None:
         backbone = classifier.backbone
@@ -166,7 +166,7 @@ class Predictor:
             return
         began = time.perf_counter()
         use_threads(1)
-        forward = quickest_forward(
+        forward = quickest_extractor(
             backbone,
             classifier.head,
             device=self.device,
@@ -215,9 +215,9 @@ class Predictor:
 
     def _read(self, upload: _Upload) -> _Read:
         asked = time.perf_counter()
-        fit = upload.classifier.backbone.fit
-        picture = Picture.read(upload.data, self.limits, fit=fit)
-        canvas = picture.canvas(fit)
+        preprocessing = upload.classifier.backbone.preprocessing
+        picture = Picture.read(upload.data, self.limits, preprocessing=preprocessing)
+        canvas = picture.canvas(preprocessing)
         return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
 
     def _infer(self, classifier: Classifier, canvases: Sequence[Canvas]) -> tuple[Tensor, Sequence[float | None]]:

@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Engine = Literal["auto", "torch", "openvino"]
+Runtime = Literal["auto", "torch", "openvino"]
 PARITY: Final = 1e-3
 """Largest difference of probabilities that a quicker implementation may show."""
 
 
-class EngineUnavailableError(RuntimeError):
+class RuntimeUnavailableError(RuntimeError):
     """The engine that the settings ask for cannot be used here."""
 
 
-class Forward(Protocol):
+class FeatureExtractor(Protocol):
     """8-bit canvases `(N, crop, crop, 3)` to floats `(N, features)` on the network's device, from any thread."""
 
     @property
@@ -53,7 +53,7 @@ class Forward(Protocol):
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor: ...
 
 
-class StagedForward(Forward, Protocol):
+class StagedFeatureExtractor(FeatureExtractor, Protocol):
     """One that also tells what is on the way to the features."""
 
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
@@ -67,7 +67,7 @@ def to_pixels(canvases: NDArray[np.uint8], device: torch.device) -> Tensor:
 
 
 @dataclass(frozen=True)
-class TorchForward:
+class TorchFeatureExtractor:
     backbone: "Backbone"
     device: torch.device
     precision: torch.dtype = torch.float32
@@ -92,7 +92,7 @@ class TorchForward:
         return activations[name]
 
 
-class OpenVinoForward:
+class OpenVinoFeatureExtractor:
     """The backbone compiled by OpenVINO in float32 for the CPU, for one canvas at a time.
 
     On two cores a batch is no quicker than its canvases one by one (9.5 CPU-ms each), and changing batch sizes
@@ -170,49 +170,51 @@ def _one_output(model: Any, number: int) -> Any:  # noqa: ANN401 -- types of Ope
     return _openvino().Model([model.get_results()[number]], model.get_parameters())
 
 
-def quickest_forward(
-    backbone: "Backbone", head: nn.Linear, *, device: torch.device, engine: Engine, cache_dir: Path, threads: int
-) -> StagedForward:
+def quickest_extractor(
+    backbone: "Backbone", head: nn.Linear, *, device: torch.device, engine: Runtime, cache_dir: Path, threads: int
+) -> StagedFeatureExtractor:
     """The quickest implementation here whose probabilities agree with plain float32 PyTorch to `PARITY`.
 
-    Raises `EngineUnavailableError` if `engine` asks for OpenVINO by name and it cannot be had.
+    Raises `RuntimeUnavailableError` if `engine` asks for OpenVINO by name and it cannot be had.
     """
-    reference = TorchForward(backbone, device)
+    reference = TorchFeatureExtractor(backbone, device)
     if engine == "torch":
         return reference
     if engine == "openvino" and device.type != "cpu":
-        raise EngineUnavailableError(f"OpenVINO serves the CPU, and the device is {device}.")
+        raise RuntimeUnavailableError(f"OpenVINO serves the CPU, and the device is {device}.")
     candidates = _cpu_candidates if device.type == "cpu" else _accelerator_candidates
-    agreeing: list[StagedForward] = [
+    agreeing: list[StagedFeatureExtractor] = [
         candidate
         for candidate in candidates(backbone, device, cache_dir, threads)
         if _agrees(candidate, reference, backbone, head)
     ]
     if engine == "openvino":
         if not agreeing:
-            raise EngineUnavailableError("OpenVINO cannot be used here: see the log line before.")
+            raise RuntimeUnavailableError("OpenVINO cannot be used here: see the log line before.")
         return agreeing[0]
     return min([reference, *agreeing], key=lambda forward: _milliseconds(forward, backbone))
 
 
-def _cpu_candidates(backbone: "Backbone", _: torch.device, cache_dir: Path, threads: int) -> Iterable[StagedForward]:
+def _cpu_candidates(
+    backbone: "Backbone", _: torch.device, cache_dir: Path, threads: int
+) -> Iterable[StagedFeatureExtractor]:
     try:
-        yield OpenVinoForward(backbone, cache_dir, threads=threads)
+        yield OpenVinoFeatureExtractor(backbone, cache_dir, threads=threads)
     except ImportError:
         log.info("OpenVINO is not installed: PyTorch answers.")
     except (RuntimeError, OSError) as error:  # an operation that it does not know, a cache that cannot be written
         log.warning("OpenVINO cannot compile %s: PyTorch answers. %s", backbone.card.name, error)
 
 
-def _accelerator_candidates(backbone: "Backbone", device: torch.device, *_: object) -> Iterable[StagedForward]:
+def _accelerator_candidates(backbone: "Backbone", device: torch.device, *_: object) -> Iterable[StagedFeatureExtractor]:
     for precision in (torch.bfloat16, torch.float16):
-        yield TorchForward(backbone, device, precision)
+        yield TorchFeatureExtractor(backbone, device, precision)
 
 
-def _agrees(candidate: Forward, reference: Forward, backbone: "Backbone", head: nn.Linear) -> bool:
+def _agrees(candidate: FeatureExtractor, reference: FeatureExtractor, backbone: "Backbone", head: nn.Linear) -> bool:
     canvases = _probe(backbone, 4)
 
-    def probabilities(forward: Forward) -> Tensor:
+    def probabilities(forward: FeatureExtractor) -> Tensor:
         with torch.inference_mode():
             scores: Tensor = head(forward(canvases)).softmax(1)
             return scores
@@ -223,7 +225,7 @@ def _agrees(candidate: Forward, reference: Forward, backbone: "Backbone", head: 
     return difference < PARITY
 
 
-def _milliseconds(forward: Forward, backbone: "Backbone") -> float:
+def _milliseconds(forward: FeatureExtractor, backbone: "Backbone") -> float:
     canvases = _probe(backbone, 1)
     return min(_timed(lambda: forward(canvases)) for _ in range(4))
 
@@ -237,7 +239,7 @@ def _timed(work: Callable[[], object]) -> float:
 def _probe(backbone: "Backbone", number: int) -> NDArray[np.uint8]:
     """Blobs of colour, on which a network has opinions (it has none on noise)."""
     coarse = torch.rand((number, 3, 6, 6), generator=torch.Generator().manual_seed(7))
-    smooth = nn.functional.interpolate(coarse, size=backbone.fit.crop, mode="bicubic").clamp(0, 1)
+    smooth = nn.functional.interpolate(coarse, size=backbone.preprocessing.crop, mode="bicubic").clamp(0, 1)
     return np.ascontiguousarray(smooth.mul(255).byte().permute(0, 2, 3, 1).numpy())
 
 
@@ -260,7 +262,7 @@ def _converted(backbone: "Backbone", cache_dir: Path) -> Path:
 
 def _convert(backbone: "Backbone", path: Path) -> None:
     openvino = _openvino()
-    size = backbone.fit.crop
+    size = backbone.preprocessing.crop
     with torch.no_grad(), warnings.catch_warnings():
         # OpenVINO traces with torch.jit, whose deprecation is its makers' affair; torch.export takes twice the time.
         warnings.simplefilter("ignore", FutureWarning)
@@ -284,7 +286,9 @@ def _openvino() -> Any:  # noqa: ANN401 -- a module without types
 
 
 def _fingerprint(backbone: "Backbone") -> str:
-    digest = sha256(f"one canvas with stages {_openvino().__version__} {torch.__version__} {backbone.fit}".encode())
+    digest = sha256(
+        f"one canvas with stages {_openvino().__version__} {torch.__version__} {backbone.preprocessing}".encode()
+    )
     for name, values in backbone.state_dict().items():
         digest.update(name.encode())
         digest.update(values.contiguous().numpy().tobytes())

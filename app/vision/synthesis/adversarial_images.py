@@ -13,10 +13,11 @@ from app.vision.ask import Algorithm, Ask
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.synthesis import attacks
-from app.vision.synthesis.attacks import Attack, Goal, Method, Norm, Scene
+from app.vision.synthesis.attacks import Attack, Criterion, Method, Norm, Scene
 from app.vision.synthesis.outcome import Outcome, outcome_of
-from app.vision.synthesis.quantization import Lens, pixels_of, within_levels
-from app.vision.synthesis.transformations import CHANNELS, png_of, seen_through
+from app.vision.synthesis.quantization import pixels_of, within_levels
+from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.transformations import TRANSFORMATIONS, png_of, transformed
 
 _MAX_AMPLIFICATION: Final = 40
 _WINDOW: Final = 7
@@ -87,15 +88,15 @@ def adversarial_image(
     that is changed and saved. Raises `InvalidImageError`, or `TargetIsSourceError` before the first step.
     """
     limits = limits or ImageLimits()
-    fit = classifier.backbone.fit
-    upload = Picture.read(data, limits, fit=fit).canvas(fit)
+    preprocessing = classifier.backbone.preprocessing
+    upload = Picture.read(data, limits, preprocessing=preprocessing).canvas(preprocessing)
     picture = upload if space == "model" else Picture.read(data, limits).pixels()
-    lens = Lens(picture, None if space == "model" else fit)
+    resize = ResizeOperator(picture, None if space == "model" else preprocessing)
     seen = yield Ask(classifier, pixels_of(upload))
     before = outcome_of(seen.logits[0])
     if before.index == target:
         raise TargetIsSourceError("The picture is taken for the target already.")
-    scene = Scene(classifier, lens, Goal(before.index, target, score))
+    scene = Scene(classifier, resize, Criterion(before.index, target, score))
     attack = yield from _attack(scene, method, norm, epsilon, steps, seed, limits, resume)
 
     report = yield from _verify(scene, attack.picture, limits, seed, _note(classifier, before, target, method))
@@ -109,7 +110,7 @@ def adversarial_image(
         verified=report.verified,
         noise_linf=report.noise_linf,
         noise_fooled=report.noise_fooled,
-        transfer=(yield from _transfer(others, scene.goal, classifier, data, report.adversarial, limits)),
+        transfer=(yield from _transfer(others, scene.criterion, classifier, data, report.adversarial, limits)),
         hint=None if success else _hint(method, space, attack, report.probability),
         original=png_of(picture),
         adversarial=report.adversarial,
@@ -164,54 +165,56 @@ def _verify(
     scene: Scene, picture: Canvas, limits: ImageLimits, seed: int, note: Mapping[str, str]
 ) -> Algorithm[_Report]:
     """By the saved file, decoded again as an upload is, and by what becomes of it on its way."""
-    fit = scene.classifier.backbone.fit
+    preprocessing = scene.classifier.backbone.preprocessing
     png = png_of(picture, dict(note))
-    uploaded = Lens(Picture.read(png, limits).pixels(), fit)
-    noisy = _noise(scene.lens, picture, seed)
+    uploaded = ResizeOperator(Picture.read(png, limits).pixels(), preprocessing)
+    noisy = _noise(scene.resize, picture, seed)
     canvases = [
-        Picture.read(png, limits, fit=fit).canvas(fit),
-        *(seen_through(name, uploaded.picture, uploaded, fit, limits) for name in CHANNELS),
-        seen_through("png", noisy, Lens(noisy, fit), fit, limits),
+        Picture.read(png, limits, preprocessing=preprocessing).canvas(preprocessing),
+        *(transformed(name, uploaded.picture, uploaded, preprocessing, limits) for name in TRANSFORMATIONS),
+        transformed("png", noisy, ResizeOperator(noisy, preprocessing), preprocessing, limits),
     ]
     answered = yield Ask(scene.classifier, pixels_of(*canvases))
     again, *through, noise = answered.logits
-    verified = {name: scene.goal.reached(logits) for name, logits in zip(CHANNELS, through, strict=True)}
+    verified = {name: scene.criterion.reached(logits) for name, logits in zip(TRANSFORMATIONS, through, strict=True)}
     return _Report(
         adversarial=png,
         after=outcome_of(again),
-        probability=scene.goal.probability(again),
-        verified={"png": verified.pop("png"), "reupload": scene.goal.reached(again), **verified},
-        noise_linf=int(np.abs(noisy.astype(np.int16) - scene.lens.picture).max(initial=0)),
-        noise_fooled=scene.goal.reached(noise),
+        probability=scene.criterion.probability(again),
+        verified={"png": verified.pop("png"), "reupload": scene.criterion.reached(again), **verified},
+        noise_linf=int(np.abs(noisy.astype(np.int16) - scene.resize.picture).max(initial=0)),
+        noise_fooled=scene.criterion.reached(noise),
     )
 
 
-def _noise(lens: Lens, picture: Canvas, seed: int) -> Canvas:
+def _noise(resize: ResizeOperator, picture: Canvas, seed: int) -> Canvas:
     """The very same changes, shuffled and with random signs: what the size of a change does without its direction."""
-    change = torch.from_numpy(picture[lens.region].astype(np.int16) - lens.picture[lens.region]).flatten()
+    change = torch.from_numpy(picture[resize.region].astype(np.int16) - resize.picture[resize.region]).flatten()
     generator = torch.Generator().manual_seed(seed)
     shuffled = change[torch.randperm(len(change), generator=generator)]
     signs = torch.randint(0, 2, shuffled.shape, generator=generator) * 2 - 1
-    start = lens.start()
+    start = resize.start()
     noise = (shuffled * signs).reshape(start.shape[1], start.shape[2], 3).permute(2, 0, 1).float()
-    return lens.changed(within_levels(noise, start))
+    return resize.changed(within_levels(noise, start))
 
 
 def _transfer(
-    others: Sequence[Classifier], goal: Goal, asked: Classifier, data: bytes, png: bytes, limits: ImageLimits
+    others: Sequence[Classifier], criterion: Criterion, asked: Classifier, data: bytes, png: bytes, limits: ImageLimits
 ) -> Algorithm[Sequence[Transfer]]:
     """What the other networks take both pictures for; the label counts, since their classes may have other numbers."""
     found = []
     for other in others:
-        fit = other.backbone.fit
-        canvases = pixels_of(*(Picture.read(one, limits, fit=fit).canvas(fit) for one in (data, png)))
+        preprocessing = other.backbone.preprocessing
+        canvases = pixels_of(
+            *(Picture.read(one, limits, preprocessing=preprocessing).canvas(preprocessing) for one in (data, png))
+        )
         answered = yield Ask(other, canvases)
         before, after = map(outcome_of, answered.logits)
         label = other.labels[after.index].label
-        if goal.target is None:
-            fooled = label != asked.labels[goal.source].label and after.index != before.index
+        if criterion.target is None:
+            fooled = label != asked.labels[criterion.source].label and after.index != before.index
         else:
-            fooled = label == asked.labels[goal.target].label
+            fooled = label == asked.labels[criterion.target].label
         found.append(Transfer(other, before, after, fooled))
     return found
 

@@ -16,8 +16,9 @@ from torch.nn import functional
 from app.vision.ask import Activity, Algorithm, Answer, Ask, Progress
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits
-from app.vision.synthesis.quantization import Lens, pixels_of, round_to_norm, within_levels
-from app.vision.synthesis.transformations import CHANNELS, seen_through
+from app.vision.synthesis.quantization import pixels_of, round_to_norm, within_levels
+from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.transformations import TRANSFORMATIONS, transformed
 
 Method = Literal["robust", "minimal", "pgd", "fgsm", "lesson"]
 Norm = Literal["linf", "l2"]
@@ -37,7 +38,7 @@ _MINIMAL_RESERVE: Final = 1.0
 
 
 @dataclass(frozen=True)
-class Goal:
+class Criterion:
     """To be taken for `target`; without one, for anything but `source`. With `score`, with that probability."""
 
     source: int
@@ -86,30 +87,30 @@ class Scene:
     """What all methods work on: who is to be fooled, into what, and by which picture through which lens."""
 
     classifier: Classifier
-    lens: Lens
-    goal: Goal
+    resize: ResizeOperator
+    criterion: Criterion
 
     def ask(self, canvas: Tensor, change: Tensor, step: int, steps: int, score: float | None, state: State) -> Ask:
         return Ask(
             self.classifier,
             canvas,
-            self.goal.rise,
+            self.criterion.rise,
             progress=Progress(step, steps, score),
             preview=lambda: self._preview(change),
             state=lambda: {**state, "score": torch.tensor(score or 0.0)},
         )
 
     def _preview(self, change: Tensor) -> Tensor:
-        pixels = torch.from_numpy(self.lens.changed(change)).permute(2, 0, 1)
+        pixels = torch.from_numpy(self.resize.changed(change)).permute(2, 0, 1)
         stride = max(1, max(pixels.shape) // _PREVIEW)
         return pixels[:, ::stride, ::stride].float() / 255
 
     def seen(self, change: Tensor) -> Tensor:
-        return pixels_of(self.lens.canvas(self.lens.changed(change)))
+        return pixels_of(self.resize.canvas(self.resize.changed(change)))
 
     def pull_back(self, answered: Answer) -> Tensor:
         """The gradient of the mean score, in the region of the picture."""
-        return self.lens.pull_back(answered.gradient.mean(0))
+        return self.resize.pull_back(answered.gradient.mean(0))
 
 
 def pgd(
@@ -121,7 +122,7 @@ def pgd(
     """
     steps = steps or STEPS["pgd"]
     bound = (epsilon or (2 / 255 if norm == "linf" else 3.0)) * 255
-    start = scene.lens.start()
+    start = scene.resize.start()
     state = dict(resume or {})
     change, velocity = state.get("change", torch.zeros_like(start)), state.get("velocity", torch.zeros_like(start))
     best, best_margin = state.get("best", change), float(state.get("margin", torch.tensor(-math.inf)))
@@ -132,11 +133,11 @@ def pgd(
         kept["step"] = torch.tensor(step)
         answered = yield scene.ask(scene.seen(change), change, step, steps, score, kept)
         logits = answered.logits[0]
-        margin, score = scene.goal.margin(logits), scene.goal.probability(logits)
+        margin, score = scene.criterion.margin(logits), scene.criterion.probability(logits)
         if margin > best_margin:
             best, best_margin = change, margin
         if margin > _RESERVE:
-            return Attack(scene.lens.changed(best), step - 1)
+            return Attack(scene.resize.changed(best), step - 1)
         gradient = scene.pull_back(answered)
         velocity = 0.75 * velocity + gradient / gradient.abs().mean().clamp(min=1e-20)
         if norm == "linf":
@@ -146,12 +147,12 @@ def pgd(
         else:
             moved = change + velocity * (bound / 4 / velocity.norm().clamp(min=1e-20))
             change = round_to_norm(moved, min(float(moved.norm()), 0.98 * bound), start, None)
-    return Attack(scene.lens.changed(best), steps)
+    return Attack(scene.resize.changed(best), steps)
 
 
 def fgsm(scene: Scene, *, epsilon: float | None, norm: Norm) -> Algorithm[Attack]:
     """One step along the gradient's sign (Goodfellow 2015), 8/255 by default; along the gradient for the L2 norm."""
-    start = scene.lens.start()
+    start = scene.resize.start()
     none = torch.zeros_like(start)
     answered = yield scene.ask(scene.seen(none), none, 1, 1, None, {})
     gradient = scene.pull_back(answered)
@@ -159,13 +160,13 @@ def fgsm(scene: Scene, *, epsilon: float | None, norm: Norm) -> Algorithm[Attack
         change = round_to_norm(gradient, 0.98 * (epsilon or 3.0) * 255, start, None)
     else:
         change = within_levels(gradient.sign() * max(1, math.floor((epsilon or 8 / 255) * 255 + 1e-6)), start)
-    return Attack(scene.lens.changed(change), 1)
+    return Attack(scene.resize.changed(change), 1)
 
 
 def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: State | None = None) -> Algorithm[Attack]:
     """Plain gradient descent on the pixels, until the answer flips or the change exceeds epsilon (none by default)."""
     steps = steps or STEPS["lesson"]
-    start = scene.lens.start()
+    start = scene.resize.start()
     state = dict(resume or {})
     moved = state.get("moved", torch.zeros_like(start))
     score = float(state["score"]) if "score" in state else None
@@ -174,15 +175,15 @@ def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: St
         kept = {"moved": moved, "step": torch.tensor(step)}
         answered = yield scene.ask(scene.seen(change), change, step, steps, score, kept)
         logits = answered.logits[0]
-        score = scene.goal.probability(logits)
-        if scene.goal.margin(logits) > _RESERVE:
-            return Attack(scene.lens.changed(change), step - 1)
+        score = scene.criterion.probability(logits)
+        if scene.criterion.margin(logits) > _RESERVE:
+            return Attack(scene.resize.changed(change), step - 1)
         gradient = scene.pull_back(answered)
         moved = moved + gradient / gradient.abs().max().clamp(min=1e-20)
         if epsilon:
             moved = moved.clamp(-epsilon * 255, epsilon * 255)
         change = within_levels(moved.round(), start)
-    return Attack(scene.lens.changed(change), steps)
+    return Attack(scene.resize.changed(change), steps)
 
 
 def minimal(
@@ -195,9 +196,9 @@ def minimal(
     (the L2 norm in [0, 1] units) nothing larger is tried.
     """
     steps = steps or STEPS["minimal"]
-    start = scene.lens.start()
+    start = scene.resize.start()
     limit = epsilon * 255 if epsilon else math.inf
-    scale = max(math.sqrt(start[0].numel()) / scene.classifier.backbone.fit.crop, 0.25)
+    scale = max(math.sqrt(start[0].numel()) / scene.classifier.backbone.preprocessing.crop, 0.25)
     state = dict(resume or {})
     zero = torch.zeros_like(start)
     direction, change, best = (state.get(name, zero) for name in ("direction", "change", "best"))
@@ -209,9 +210,9 @@ def minimal(
         kept["searched"] = torch.tensor([norm, best_norm, found], dtype=torch.float64)
         answered = yield scene.ask(scene.seen(change), change, step, steps, score, kept)
         logits = answered.logits[0]
-        score = scene.goal.probability(logits)
+        score = scene.criterion.probability(logits)
         size = float(change.norm())
-        if scene.goal.margin(logits) > _MINIMAL_RESERVE:
+        if scene.criterion.margin(logits) > _MINIMAL_RESERVE:
             if size < best_norm:
                 best, best_norm = direction, size
             found = found or step
@@ -224,9 +225,9 @@ def minimal(
         direction = direction * (norm / max(float(direction.norm()), 1e-12))
         change = round_to_norm(direction, norm, start, _cap(step + 1, found, steps))
     if not found:
-        return Attack(scene.lens.changed(change), steps)
+        return Attack(scene.resize.changed(change), steps)
     change = yield from _shrink(scene, best, best_norm, start, _cap(found, found, steps))
-    return Attack(scene.lens.changed(change), found)
+    return Attack(scene.resize.changed(change), found)
 
 
 def _cap(step: int, found: int, steps: int) -> int | None:
@@ -244,7 +245,7 @@ def _shrink(scene: Scene, direction: Tensor, norm: float, start: Tensor, cap: in
         changes = [round_to_norm(direction, norm * point, start, cap) for point in points]
         answered = yield Ask(scene.classifier, torch.cat([scene.seen(change) for change in changes]))
         for point, change, logits in zip(points, changes, answered.logits, strict=True):
-            if scene.goal.margin(logits) > _MINIMAL_RESERVE:
+            if scene.criterion.margin(logits) > _MINIMAL_RESERVE:
                 best, high = change, point
                 break
             low = point
@@ -267,35 +268,37 @@ def robust(
     """
     rungs = [levels for levels in _LADDER if epsilon is None or levels <= epsilon * 255 + 1e-6] or [1]
     plan = [(rung, step) for rung in rungs for step in range(_STEPS_A_RUNG)][: steps or STEPS["robust"]]
-    fit = scene.classifier.backbone.fit
-    start = scene.lens.start()
+    preprocessing = scene.classifier.backbone.preprocessing
+    start = scene.resize.start()
     state = dict(resume or {})
     change, velocity = (state.get(name, torch.zeros_like(start)) for name in ("change", "velocity"))
-    weak = [CHANNELS[index] for index in state.get("weak", torch.arange(len(CHANNELS))).tolist()]
+    weak = [TRANSFORMATIONS[index] for index in state.get("weak", torch.arange(len(TRANSFORMATIONS))).tolist()]
     score = float(state["score"]) if "score" in state else None
     for number in range(int(state.get("number", torch.tensor(0))), len(plan)):
         rung, step = plan[number]
         kept = {"change": change, "velocity": velocity, "number": torch.tensor(number)}
-        kept["weak"] = torch.tensor([CHANNELS.index(name) for name in weak])
+        kept["weak"] = torch.tensor([TRANSFORMATIONS.index(name) for name in weak])
         generator = torch.Generator().manual_seed(seed * 1009 + number)
         chosen = [weak[index] for index in torch.randperm(len(weak), generator=generator)[:2].tolist()]
-        picture = scene.lens.changed(change)
-        canvases = pixels_of(*(seen_through(name, picture, scene.lens, fit, limits) for name in chosen))
+        picture = scene.resize.changed(change)
+        canvases = pixels_of(*(transformed(name, picture, scene.resize, preprocessing, limits) for name in chosen))
         answered = yield scene.ask(canvases, change, number + 1, len(plan), score, kept)
-        gradient = scene.lens.pull_back(_blur(answered.gradient.mean(0)))
+        gradient = scene.resize.pull_back(_blur(answered.gradient.mean(0)))
         velocity = 0.9 * velocity + gradient / gradient.abs().mean().clamp(min=1e-20)
         change = within_levels((change + max(1, round(rung / 3)) * velocity.sign()).clamp(-rung, rung), start)
         if step < _STEPS_A_RUNG - 1 and number < len(plan) - 1:
             continue
-        picture = scene.lens.changed(change)
-        canvases = pixels_of(*(seen_through(name, picture, scene.lens, fit, limits) for name in CHANNELS))
+        picture = scene.resize.changed(change)
+        canvases = pixels_of(
+            *(transformed(name, picture, scene.resize, preprocessing, limits) for name in TRANSFORMATIONS)
+        )
         checked = yield Ask(scene.classifier, canvases)
-        margins = dict(zip(CHANNELS, map(scene.goal.margin, checked.logits), strict=True))
-        score = scene.goal.probability(checked.logits[0])
+        margins = dict(zip(TRANSFORMATIONS, map(scene.criterion.margin, checked.logits), strict=True))
+        score = scene.criterion.probability(checked.logits[0])
         if min(margins.values()) > _RESERVE:
             return Attack(picture, number + 1)
-        weak = [name for name, margin in margins.items() if margin < _RESERVE + 2] or list(CHANNELS)
-    return Attack(scene.lens.changed(change), len(plan))
+        weak = [name for name, margin in margins.items() if margin < _RESERVE + 2] or list(TRANSFORMATIONS)
+    return Attack(scene.resize.changed(change), len(plan))
 
 
 def _blur(gradient: Tensor) -> Tensor:

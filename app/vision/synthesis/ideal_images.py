@@ -22,7 +22,8 @@ from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.synthesis.outcome import Outcome, outcome_of
 from app.vision.synthesis.parametrizations import Spectrum
 from app.vision.synthesis.priors import NormPrior, total_variation
-from app.vision.synthesis.quantization import Lens, pixels_of
+from app.vision.synthesis.quantization import pixels_of
+from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.transformations import png_of
 from app.vision.synthesis.views import random_views
 
@@ -44,12 +45,12 @@ _FRAME: Final = 192
 
 
 @dataclass(frozen=True)
-class ClassAim:
+class ClassObjective:
     index: int
 
 
 @dataclass(frozen=True)
-class ChannelAim:
+class ChannelObjective:
     """A channel of a layer, or the one neuron of it in column `x` and row `y` at the network's own input size."""
 
     layer: str
@@ -58,7 +59,7 @@ class ChannelAim:
     y: int | None = None
 
 
-Aim = ClassAim | ChannelAim
+ImageObjective = ClassObjective | ChannelObjective
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class IdealImage:
 
 def ideal_image(
     classifier: Classifier,
-    aim: Aim,
+    aim: ImageObjective,
     *,
     preset: Preset = "clear",
     steps: int | None = None,
@@ -101,7 +102,7 @@ def ideal_image(
 ) -> Algorithm[IdealImage]:
     """A picture of `size` pixels that the network takes for the aim. `others` are asked what they see in the file."""
     steps = steps or PRESETS[preset]
-    crop = classifier.backbone.fit.crop
+    crop = classifier.backbone.preprocessing.crop
     picture: _Waves | _Pixels
     if preset in {"clear", "quick"}:
         picture = _Waves(classifier, aim, steps, seed, min(size, crop) // 2 * 2)
@@ -134,7 +135,7 @@ def ideal_image(
             },
         )
         picture.descend(step, canvas, answered.gradient)
-        if isinstance(aim, ClassAim):
+        if isinstance(aim, ClassObjective):
             score = float(answered.logits.softmax(1)[:, aim.index].mean())
         else:
             score = float(answered.scores.mean())
@@ -147,12 +148,12 @@ def ideal_image(
 class _Waves:
     """A spectrum, seen through random views, with the prior of the network's norms, by Adam with averaging."""
 
-    def __init__(self, classifier: Classifier, aim: Aim, steps: int, seed: int, size: int) -> None:
+    def __init__(self, classifier: Classifier, aim: ImageObjective, steps: int, seed: int, size: int) -> None:
         self._aim, self._steps, self._seed = aim, steps, seed
-        self._crop = classifier.backbone.fit.crop
+        self._crop = classifier.backbone.preprocessing.crop
         self._spectrum = Spectrum(size)
-        self._prior = NormPrior(classifier.backbone) if isinstance(aim, ClassAim) else None
-        self.layers = (aim.layer,) if isinstance(aim, ChannelAim) else self._prior.layers if self._prior else ()
+        self._prior = NormPrior(classifier.backbone) if isinstance(aim, ClassObjective) else None
+        self.layers = (aim.layer,) if isinstance(aim, ChannelObjective) else self._prior.layers if self._prior else ()
         self._classifier = classifier
         self._coefficients = self._spectrum.noise(torch.Generator().manual_seed(seed))
         self._momentum = torch.zeros_like(self._coefficients)
@@ -169,7 +170,7 @@ class _Waves:
         return random_views(pixels, _VIEWS, seen, (step - 1) / max(1, self._steps - 1), generator)
 
     def objective(self, _step: int) -> Objective:
-        if isinstance(self._aim, ChannelAim):
+        if isinstance(self._aim, ChannelObjective):
             return channel_objective(self._aim)
         aim, prior = _aim_at(self._classifier, self._aim.index), self._prior
 
@@ -216,15 +217,16 @@ class _Waves:
 class _Pixels:
     """The pixels themselves, by plain gradient descent on cross-entropy; the variation loss makes them smooth.
 
-    The network sees them through its fit, as it will see the saved file: otherwise that would not fool even itself.
+    The network sees them through its preprocessing, as it will see the saved file: otherwise that would not fool even
+    itself.
     """
 
     layers: tuple[str, ...]
 
-    def __init__(self, classifier: Classifier, aim: Aim, size: int, seed: int, variation: float) -> None:
+    def __init__(self, classifier: Classifier, aim: ImageObjective, size: int, seed: int, variation: float) -> None:
         self._aim, self._variation = aim, variation
-        self.layers = (aim.layer,) if isinstance(aim, ChannelAim) else ()
-        self._lens = Lens(np.zeros((size, size, 3), np.uint8), classifier.backbone.fit)
+        self.layers = (aim.layer,) if isinstance(aim, ChannelObjective) else ()
+        self._lens = ResizeOperator(np.zeros((size, size, 3), np.uint8), classifier.backbone.preprocessing)
         noise = torch.randn(3, size, size, generator=torch.Generator().manual_seed(seed))
         self._pixels = (0.5 + 0.1 * noise).clamp(0, 1)
 
@@ -234,7 +236,7 @@ class _Pixels:
 
     def objective(self, _step: int) -> Objective:
         aim = self._aim
-        if isinstance(aim, ChannelAim):
+        if isinstance(aim, ChannelObjective):
             return channel_objective(aim)
         return lambda seen: seen.logits.log_softmax(1)[:, aim.index]
 
@@ -300,7 +302,7 @@ def _aim_at(classifier: Classifier, index: int) -> Objective:
     return class_objective(classifier.head.weight, index)
 
 
-def channel_objective(aim: ChannelAim) -> Objective:
+def channel_objective(aim: ChannelObjective) -> Objective:
     """The mean activation of a channel, or that of one neuron wherever it lies at this input size."""
 
     def rise(seen: Activity) -> Tensor:
@@ -317,7 +319,7 @@ def channel_objective(aim: ChannelAim) -> Objective:
 
 def _report(
     classifier: Classifier,
-    aim: Aim,
+    aim: ImageObjective,
     final: Tensor,
     frames: Sequence[Canvas],
     start: float,
@@ -325,13 +327,13 @@ def _report(
     others: Sequence[Classifier],
 ) -> Algorithm[IdealImage]:
     """What the saved file is taken for, by this network and by others."""
-    fit = classifier.backbone.fit
+    preprocessing = classifier.backbone.preprocessing
     png = png_of(_levels(final), {"Software": "Inkblot", "Description": _note(classifier, aim)})
-    saved = Picture.read(png, ImageLimits()).canvas(fit)
-    lens = Lens(_levels(final), fit)
-    rows, columns = lens.region
-    canvases = torch.cat([lens.project(final[:, rows, columns]).clamp(0, 1)[None], pixels_of(saved)])
-    if isinstance(aim, ClassAim):
+    saved = Picture.read(png, ImageLimits()).canvas(preprocessing)
+    resize = ResizeOperator(_levels(final), preprocessing)
+    rows, columns = resize.region
+    canvases = torch.cat([resize.project(final[:, rows, columns]).clamp(0, 1)[None], pixels_of(saved)])
+    if isinstance(aim, ClassObjective):
         answered = yield Ask(classifier, canvases)
         scores = answered.logits.softmax(1)[:, aim.index]
     else:
@@ -339,13 +341,13 @@ def _report(
         scores = answered.scores
     best = outcome_of(answered.logits[1])
     checks = []
-    for other in others if isinstance(aim, ClassAim) else ():
-        seen = yield Ask(other, pixels_of(Picture.read(png, ImageLimits()).canvas(other.backbone.fit)))
+    for other in others if isinstance(aim, ClassObjective) else ():
+        seen = yield Ask(other, pixels_of(Picture.read(png, ImageLimits()).canvas(other.backbone.preprocessing)))
         found = outcome_of(seen.logits[0])
         wanted = classifier.labels[aim.index].label  # type: ignore[union-attr]
         checks.append(Check(other, found, other.labels[found.index].label == wanted))
     return IdealImage(
-        success=best.index == aim.index if isinstance(aim, ClassAim) else float(scores[1]) > start,
+        success=best.index == aim.index if isinstance(aim, ClassObjective) else float(scores[1]) > start,
         score=float(scores[0]),
         png_score=float(scores[1]),
         start=start,
@@ -357,8 +359,12 @@ def _report(
     )
 
 
-def _note(classifier: Classifier, aim: Aim) -> str:
-    what = classifier.labels[aim.index].label if isinstance(aim, ClassAim) else f"channel {aim.channel} of {aim.layer}"
+def _note(classifier: Classifier, aim: ImageObjective) -> str:
+    what = (
+        classifier.labels[aim.index].label
+        if isinstance(aim, ClassObjective)
+        else f"channel {aim.channel} of {aim.layer}"
+    )
     return f"Ideal image of {what!r}, drawn by gradient descent on the input of the model {classifier.card.name}."
 
 

@@ -6,10 +6,10 @@ from typing import Final
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from app.vision.image import Canvas, Fit, ImageLimits, Picture, fit_image
-from app.vision.synthesis.quantization import Lens
+from app.vision.image import Canvas, ImageLimits, Picture, Preprocessing, preprocess
+from app.vision.synthesis.resize import ResizeOperator
 
-CHANNELS: Final = ("png", "jpeg_q95", "jpeg_q90", "jpeg_q75", "half_size")
+TRANSFORMATIONS: Final = ("png", "jpeg_q95", "jpeg_q90", "jpeg_q75", "half_size")
 _BIG: Final = 4_000_000
 
 
@@ -24,14 +24,16 @@ def png_of(picture: Canvas, text: dict[str, str] | None = None) -> bytes:
     return file.getvalue()
 
 
-def seen_through(channel: str, picture: Canvas, lens: Lens, fit: Fit, limits: ImageLimits) -> Canvas:
+def transformed(
+    transformation: str, picture: Canvas, resize: ResizeOperator, preprocessing: Preprocessing, limits: ImageLimits
+) -> Canvas:
     """The canvas of a picture `(H, W, 3)` that went through a channel and was uploaded again."""
-    if channel == "png":
-        return lens.canvas(picture)
+    if transformation == "png":
+        return resize.canvas(picture)
     image = Image.fromarray(picture)
-    if channel == "half_size":
+    if transformation == "half_size":
         half = (max(1, image.width // 2), max(1, image.height // 2))
-        return fit_image(image.resize(half, Image.Resampling.LANCZOS), fit)
+        return preprocess(image.resize(half, Image.Resampling.LANCZOS), preprocessing)
     file = BytesIO()
-    image.save(file, "JPEG", quality=int(channel.removeprefix("jpeg_q")))
-    return Picture.read(file.getvalue(), limits, fit=fit).canvas(fit)
+    image.save(file, "JPEG", quality=int(transformation.removeprefix("jpeg_q")))
+    return Picture.read(file.getvalue(), limits, preprocessing=preprocessing).canvas(preprocessing)

@@ -90,9 +90,9 @@ class Skipped:
 class Archive:
     """An opened zip of labelled pictures; use it in a `with`.
 
-    Opening reads the central directory only. `entries` and `strangers` are ordered by label and name, however the zip
-    orders them. `displays` and `zero_shot` come from an optional `labels.json` at the top: names for people, and the
-    ImageNet labels or indices that make up a class. Raises `DatasetError`.
+    Opening reads the central directory only. `entries` and `out_of_distribution` are ordered by label and name,
+    however the zip orders them. `displays` and `zero_shot` come from an optional `labels.json` at the top:
+    names for people, and the ImageNet labels or indices that make up a class. Raises `DatasetError`.
     """
 
     def __init__(self, file: Path | BinaryIO, limits: DatasetLimits = DEFAULT_LIMITS) -> None:
@@ -152,7 +152,7 @@ class Archive:
         found.sort(key=lambda index: (str(paths[index]), self._members[index].CRC))
         entries = _with_unique_names([_entry(paths[index], index) for index in found])
         self.entries = tuple(entry for entry in entries if entry.group is None)
-        self.strangers = tuple(entry for entry in entries if entry.group is not None)
+        self.out_of_distribution = tuple(entry for entry in entries if entry.group is not None)
         self.counts: Mapping[str, int] = dict(Counter(entry.label for entry in self.entries))
         self.labels = tuple(self.counts)
         self._check_limits(found)

@@ -21,9 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from app.vision.ask import Course, Pause, Progress
-from app.vision.image import Canvas, Fit, ImageLimits, InvalidImageError, Picture
-from app.vision.serving.runtimes import Forward
+from app.vision.ask import Pause, Progress, Steps
+from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture, Preprocessing
+from app.vision.serving.runtimes import FeatureExtractor
 from app.vision.serving.threads import use_threads
 from app.vision.transfer.archive import Archive, Entry, Skipped
 from app.vision.transfer.perceptual_hash import perceptual_hash
@@ -165,15 +165,15 @@ class _Seen:
 class Extractor:
     """How pictures become features: `forward` by any of `threads` threads, which decode, too."""
 
-    forward: Forward
-    fit: Fit
+    forward: FeatureExtractor
+    preprocessing: Preprocessing
     limits: ImageLimits
     threads: int
     mirror: bool = False
 
     def extract(
         self, archive: Archive, entries: Sequence[Entry], known: Examples | None, total: int, *, done: int = 0
-    ) -> Course[tuple[Examples, list[Skipped]]]:
+    ) -> Steps[tuple[Examples, list[Skipped]]]:
         """Of all pictures that can be read, and why the others cannot; those in `known` are not looked at again.
 
         `total` is the number of steps of what this is a part of, of which `done` lie behind it.
@@ -224,7 +224,13 @@ class Extractor:
                 if known and digest in places:
                     results[index] = _of(known, places[digest], mirror=self.mirror)
                     continue
-                read.append((index, digest, Picture.read(data, self.limits, fit=self.fit).canvas(self.fit)))
+                read.append(
+                    (
+                        index,
+                        digest,
+                        Picture.read(data, self.limits, preprocessing=self.preprocessing).canvas(self.preprocessing),
+                    )
+                )
             except InvalidImageError as error:
                 results[index] = Skipped(entry.name, str(error))
         if read:

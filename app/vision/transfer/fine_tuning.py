@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from app.vision.ask import Course, Pause, Progress
-from app.vision.image import Canvas, Fit, ImageLimits, Picture
+from app.vision.ask import Pause, Progress, Steps
+from app.vision.image import Canvas, ImageLimits, Picture, Preprocessing
 from app.vision.networks.backbones import Backbone
 from app.vision.serving.runtimes import to_pixels
 from app.vision.transfer.archive import Archive, Entry
-from app.vision.transfer.linear_probe import Weights
+from app.vision.transfer.linear_probe import LinearHead
 from app.vision.transfer.training import point
 
 _BATCH: Final = 16
@@ -38,7 +38,7 @@ class Tuned:
     """
 
     network: dict[str, Tensor]
-    weights: Weights
+    weights: LinearHead
     logits: Tensor
     features: Tensor
     loss: float
@@ -58,17 +58,19 @@ class Pictures:
     judging: Tensor
     limits: ImageLimits
 
-    def canvas(self, index: int, fit: Fit) -> Canvas:
-        return Picture.read(self.archive.read(self.entries[index]), self.limits, fit=fit).canvas(fit)
+    def canvas(self, index: int, preprocessing: Preprocessing) -> Canvas:
+        return Picture.read(self.archive.read(self.entries[index]), self.limits, preprocessing=preprocessing).canvas(
+            preprocessing
+        )
 
 
 class Tuning:
     """A backbone on its device with BatchNorms that keep their statistics, its head, and AdamW (Loshchilov 2019)."""
 
-    def __init__(self, backbone: Backbone, start: Weights, labels: Tensor) -> None:
+    def __init__(self, backbone: Backbone, start: LinearHead, labels: Tensor) -> None:
         """`backbone` must be nobody else's, and not folded; `start` acts on its raw features."""
         self._backbone, self._labels = backbone, labels
-        self.fit, self._device = backbone.fit, backbone.mean.device
+        self.preprocessing, self._device = backbone.preprocessing, backbone.mean.device
         classes, features = start.weight.shape
         self.head = nn.Linear(features, classes)
         self.head.load_state_dict({"weight": start.weight, "bias": start.bias})
@@ -130,7 +132,7 @@ class Tuning:
 
 def fine_tune(
     backbone: Backbone,
-    probe: Weights,
+    probe: LinearHead,
     pictures: Pictures,
     *,
     epochs: int,
@@ -140,7 +142,7 @@ def fine_tune(
     done: int,
     total: int,
     resume: State | None = None,
-) -> Course[Tuned]:
+) -> Steps[Tuned]:
     """The best epoch by the loss of the validation part, the probe itself being epoch 0: never worse than that.
 
     `done` of the `total` steps of progress lie behind it, and `steps_of` it makes.
@@ -158,7 +160,7 @@ def fine_tune(
         for number in range(first, epochs * batches):
             epoch, batch = divmod(number, batches)
             indices = _shuffled(learning, seed, epoch)[batch * _BATCH : (batch + 1) * _BATCH]
-            canvases = list(pool.map(partial(pictures.canvas, fit=tuning.fit), indices))
+            canvases = list(pool.map(partial(pictures.canvas, preprocessing=tuning.preprocessing), indices))
             if augment:
                 canvases = _some_mirrored(canvases, seed, number)
             seen = done + epoch * len(learning) + batch * _BATCH
@@ -198,10 +200,10 @@ def _judge(
     epoch: int,
     done: int,
     total: int,
-) -> Course[Tuned]:
+) -> Steps[Tuned]:
     """What the head makes of the pictures that judge."""
     features = yield from _features(tuning, pictures, judging, pool)
-    weights = Weights(*(values.detach().cpu().clone() for values in (tuning.head.weight, tuning.head.bias)))
+    weights = LinearHead(*(values.detach().cpu().clone() for values in (tuning.head.weight, tuning.head.bias)))
     logits, wanted = weights.logits(features), pictures.labels[list(judging)]
     loss = float(functional.cross_entropy(logits, wanted))
     right = float((logits.argmax(1) == wanted).float().mean())
@@ -209,10 +211,12 @@ def _judge(
     return Tuned(tuning.network(), weights, logits, features, loss, epoch)
 
 
-def _features(tuning: Tuning, pictures: Pictures, indices: Sequence[int], pool: ThreadPoolExecutor) -> Course[Tensor]:
+def _features(tuning: Tuning, pictures: Pictures, indices: Sequence[int], pool: ThreadPoolExecutor) -> Steps[Tensor]:
     rows = []
     for start in range(0, len(indices), _BATCH):
-        canvases = list(pool.map(partial(pictures.canvas, fit=tuning.fit), indices[start : start + _BATCH]))
+        canvases = list(
+            pool.map(partial(pictures.canvas, preprocessing=tuning.preprocessing), indices[start : start + _BATCH])
+        )
         rows += [tuning.features(canvases[at : at + _PART]) for at in range(0, len(canvases), _PART)]
         yield Pause()
     return torch.cat(rows)
@@ -247,7 +251,7 @@ def _keep(tuning: Tuning, best: Tuned, done: int) -> dict[str, Tensor]:
 def _kept(state: State) -> Tuned:
     weight, bias, logits, features = (state[f"best.{name}"] for name in ("weight", "bias", "logits", "features"))
     loss, epoch = float(state["best.loss"]), int(state["best.epoch"])
-    return Tuned(_under("best.network.", state), Weights(weight, bias), logits, features, loss, epoch)
+    return Tuned(_under("best.network.", state), LinearHead(weight, bias), logits, features, loss, epoch)
 
 
 def _under(prefix: str, state: State) -> dict[str, Tensor]:

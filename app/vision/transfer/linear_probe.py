@@ -16,7 +16,7 @@ _SUFFICIENT: Final = 1e-4
 
 
 @dataclass(frozen=True)
-class Weights:
+class LinearHead:
     """`weight` is `(classes, dimensions)`, `bias` `(classes,)`."""
 
     weight: Tensor
@@ -45,15 +45,15 @@ class Basis:
         self._axes = axes.float()
         self.coordinates = rows @ self._axes
 
-    def in_full(self, weights: Weights) -> Weights:
+    def in_full(self, weights: LinearHead) -> LinearHead:
         """In the coordinates of the rows that the basis was made of."""
-        return Weights(weights.weight @ self._axes.T, weights.bias)
+        return LinearHead(weights.weight @ self._axes.T, weights.bias)
 
 
 def fit_head(
-    rows: Tensor, labels: Tensor, classes: int, *, strength: float, curvature: Tensor, start: Weights | None = None
-) -> Iterator[Weights]:
-    """Minimise the mean cross-entropy plus `strength` / 2 of the squared weights; yields after every iteration.
+    rows: Tensor, labels: Tensor, classes: int, *, l2_penalty: float, curvature: Tensor, start: LinearHead | None = None
+) -> Iterator[LinearHead]:
+    """Minimise the mean cross-entropy plus `l2_penalty` / 2 of the squared weights; yields after every iteration.
 
     `rows` are `(n, r)` coordinates of a `Basis`, `curvature` is the basis's. L-BFGS (Nocedal 1980) on all rows at once,
     preconditioned with Böhning's bound (1992) of the curvature; ours because creating an optimizer of torch.optim
@@ -61,21 +61,21 @@ def fit_head(
     """
     number = len(rows)
     wanted = functional.one_hot(labels, classes).to(rows)
-    scale = torch.cat([0.5 * curvature + strength, rows.new_tensor([0.5])])
+    scale = torch.cat([0.5 * curvature + l2_penalty, rows.new_tensor([0.5])])
 
     def slope(flat: Tensor) -> tuple[float, Tensor]:
         weight, bias = flat[:, :-1], flat[:, -1]
         logs = (rows @ weight.T + bias).log_softmax(1)
         error = (logs.exp() - wanted) / number
-        loss = strength / 2 * weight.square().sum() - (logs * wanted).sum() / number
-        return float(loss), torch.cat([error.T @ rows + strength * weight, error.sum(0)[:, None]], 1)
+        loss = l2_penalty / 2 * weight.square().sum() - (logs * wanted).sum() / number
+        return float(loss), torch.cat([error.T @ rows + l2_penalty * weight, error.sum(0)[:, None]], 1)
 
     first = torch.zeros(classes, rows.shape[1] + 1) if start is None else _flat(start)
     for flat in _descend(slope, first.to(rows), lambda gradient: gradient / scale):
-        yield Weights(flat[:, :-1], flat[:, -1])
+        yield LinearHead(flat[:, :-1], flat[:, -1])
 
 
-def _flat(weights: Weights) -> Tensor:
+def _flat(weights: LinearHead) -> Tensor:
     return torch.cat([weights.weight, weights.bias[:, None]], 1)
 
 

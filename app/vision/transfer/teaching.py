@@ -16,19 +16,19 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from app.vision.ask import Course
+from app.vision.ask import Steps
 from app.vision.feature_space import FeatureSpace
-from app.vision.image import Fit, ImageLimits
+from app.vision.image import ImageLimits, Preprocessing
 from app.vision.labels import Labels, UnknownLabelError
 from app.vision.models.model_folder import EXAMPLES, HEAD, LABELS, OWN_WEIGHTS, head_tensors
 from app.vision.networks.backbones import Backbone, load_backbone
-from app.vision.serving.runtimes import Forward, TorchForward
+from app.vision.serving.runtimes import FeatureExtractor, TorchFeatureExtractor
 from app.vision.transfer.archive import Archive, Skipped
 from app.vision.transfer.evaluation import auroc
 from app.vision.transfer.examples import Examples, Extractor
 from app.vision.transfer.fine_tuning import Pictures, State, fine_tune, steps_of
 from app.vision.transfer.training import (
-    STRENGTHS,
+    L2_PENALTIES,
     Learned,
     Mistake,
     Probe,
@@ -64,7 +64,7 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class School:
+class TransferContext:
     """What teaching needs of its surroundings: a frozen backbone with its ImageNet head, and its quickest `forward`.
 
     `weights_dir` is where further backbones' weights lie.
@@ -73,17 +73,17 @@ class School:
     backbone: Backbone
     original: nn.Linear
     imagenet: Labels
-    forward: Forward
+    forward: FeatureExtractor
     threads: int
     weights_dir: Path | None = None
     limits: ImageLimits = ImageLimits()  # noqa: RUF009 -- frozen
 
     def extractor(self, plan: Plan) -> Extractor:
-        return Extractor(self.forward, self.backbone.fit, self.limits, self.threads, mirror=plan.augment)
+        return Extractor(self.forward, self.backbone.preprocessing, self.limits, self.threads, mirror=plan.augment)
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
+class TrainedModel:
     """`record` is the model's card, `files` what lies beside it; `worst` are the surest mistakes."""
 
     record: Mapping[str, Any]
@@ -103,8 +103,13 @@ class _Names:
 
 
 def teach(
-    archive: Archive, plan: Plan, school: School, *, known: Examples | None = None, resume: State | None = None
-) -> Course[Taught]:
+    archive: Archive,
+    plan: Plan,
+    context: TransferContext,
+    *,
+    known: Examples | None = None,
+    resume: State | None = None,
+) -> Steps[TrainedModel]:
     """Learn the classes of an archive. Pictures that are among the `known` ones are not looked at again.
 
     The same pictures, plan and machine give the same head, bit for bit; so does fine-tuning that was interrupted and
@@ -112,26 +117,28 @@ def teach(
     """
     began = time.perf_counter()
     archive.check()
-    extractor = school.extractor(plan)
-    pictures = len(archive.entries) + len(archive.strangers)
+    extractor = context.extractor(plan)
+    pictures = len(archive.entries) + len(archive.out_of_distribution)
     total = pictures + count_of_fits(len(archive.entries), plan.parts)
     if plan.mode == "fine_tune":
         total += steps_of(len(archive.entries), plan.epochs)
     examples, broken = yield from extractor.extract(archive, archive.entries, known, total)
-    strangers, lost = yield from extractor.extract(archive, archive.strangers, None, total, done=len(archive.entries))
+    out_of_distribution, lost = yield from extractor.extract(
+        archive, archive.out_of_distribution, None, total, done=len(archive.entries)
+    )
     classes_of(examples, archive.labels)
-    names = _names(archive, school.imagenet)
+    names = _names(archive, context.imagenet)
     looked = time.perf_counter() - began
     skipped = (*archive.skipped, *broken, *lost)
-    work = _Work(examples, plan, school, names, skipped, looked, pictures)
+    work = _Work(examples, plan, context, names, skipped, looked, pictures)
     if plan.mode == "fine_tune":
-        return (yield from _fine_tuned(work, archive, strangers, total, resume))
-    return (yield from _learned(work, _groups(archive, strangers)))
+        return (yield from _fine_tuned(work, archive, out_of_distribution, total, resume))
+    return (yield from _learned(work, _groups(archive, out_of_distribution)))
 
 
 def correct(
-    examples: Examples, corrections: Mapping[str, str | None], plan: Plan, school: School, labels: Labels
-) -> Course[Taught]:
+    examples: Examples, corrections: Mapping[str, str | None], plan: Plan, context: TransferContext, labels: Labels
+) -> Steps[TrainedModel]:
     """Learn anew with other labels for some pictures, or without them (None); no picture is looked at again.
 
     `labels` are the classes so far, whose display names are kept. Raises `UnknownPictureError`, or
@@ -139,10 +146,10 @@ def correct(
     """
     displays = {label.label: label.display for label in labels if label.display}
     told = {label.label: label.imagenet for label in labels if label.imagenet}
-    members = {one.label: _members(one.label, told, school.imagenet) for one in labels}
+    members = {one.label: _members(one.label, told, context.imagenet) for one in labels}
     names = _Names(displays, members, told)
     corrected = examples.corrected(corrections)
-    return (yield from _learned(_Work(corrected, plan, school, names, (), 0.0, 0), {}))
+    return (yield from _learned(_Work(corrected, plan, context, names, (), 0.0, 0), {}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +158,7 @@ class _Work:
 
     examples: Examples
     plan: Plan
-    school: School
+    context: TransferContext
     names: _Names
     skipped: Sequence[Skipped]
     looked: float
@@ -159,15 +166,15 @@ class _Work:
 
     def zero_shot(self, classes: Sequence[str]) -> float | None:
         with torch.inference_mode():
-            device = self.school.backbone.mean.device
-            original = self.school.original(self.examples.features.to(device)).softmax(1).cpu()
+            device = self.context.backbone.mean.device
+            original = self.context.original(self.examples.features.to(device)).softmax(1).cpu()
         return zero_shot_accuracy(self.examples, classes, original, self.names.members)
 
     def taught(
         self, classes: Sequence[str], divided: Split, learned: Learned, unknown: Mapping[str, Any], began: float
-    ) -> Taught:
+    ) -> TrainedModel:
         """With what both modes leave behind."""
-        backbone, seconds = self.school.backbone, {"features": self.looked, "fit": time.perf_counter() - began}
+        backbone, seconds = self.context.backbone, {"features": self.looked, "fit": time.perf_counter() - began}
         record = {
             **_card(backbone, classes, learned.space),
             "training": _training(self.examples, self.plan, seconds),
@@ -178,38 +185,42 @@ class _Work:
             HEAD: save(head_tensors(learned.weights.weight, learned.weights.bias, learned.space)),
         }
         skipped = (_skipped(self.skipped),) if self.skipped else ()
-        return Taught(record, files, (*skipped, *oddities(self.examples, divided)), learned.worst)
+        return TrainedModel(record, files, (*skipped, *oddities(self.examples, divided)), learned.worst)
 
 
-def _learned(work: _Work, strangers: Mapping[str, Tensor]) -> Course[Taught]:
+def _learned(work: _Work, out_of_distribution: Mapping[str, Tensor]) -> Steps[TrainedModel]:
     began = time.perf_counter()
-    examples, school, plan = work.examples, work.school, work.plan
+    examples, context, plan = work.examples, work.context, work.plan
     classes = classes_of(examples)
     divided = split(examples, classes, parts=plan.parts, seed=plan.seed)
     zero_shot = work.zero_shot(classes)
     learned = yield from learn(examples, classes, divided, seed=plan.seed, done=work.done, zero_shot=zero_shot)
-    unknown = _of_strangers(
-        learned.space, learned.distances, {**strangers, "noise": _noise(school.forward, school.backbone.fit)}
+    unknown = _of_out_of_distribution(
+        learned.space,
+        learned.distances,
+        {**out_of_distribution, "noise": _noise(context.forward, context.backbone.preprocessing)},
     )
     taught = work.taught(classes, divided, learned, unknown, began)
-    remembered = {EXAMPLES: examples.to_bytes(school.backbone.weights.name)}
+    remembered = {EXAMPLES: examples.to_bytes(context.backbone.weights.name)}
     return replace(taught, files={**taught.files, **remembered})
 
 
-def _fine_tuned(work: _Work, archive: Archive, strangers: Examples, total: int, resume: State | None) -> Course[Taught]:
+def _fine_tuned(
+    work: _Work, archive: Archive, out_of_distribution: Examples, total: int, resume: State | None
+) -> Steps[TrainedModel]:
     """From the head that a linear probe learns of all but the part that judges."""
     began = time.perf_counter()
-    examples, school, plan = work.examples, work.school, work.plan
+    examples, context, plan = work.examples, work.context, work.plan
     classes = classes_of(examples)
     divided = split(examples, classes, parts=plan.parts, seed=plan.seed)
     judging = divided.fold == 0
     probe = Probe(examples, len(classes), divided)
-    start = probe.on_raw_features((yield from probe.fit(~judging, STRENGTHS[-2])))
-    entries = {entry.name: entry for entry in (*archive.entries, *archive.strangers)}
-    looked_at = [entries[name] for name in (*examples.names, *strangers.names)]
-    pictures = Pictures(archive, looked_at, divided.labels, judging, school.limits)
-    backbone, _ = load_backbone(school.backbone.card.name, school.weights_dir, fold=False)
-    device = school.backbone.mean.device
+    start = probe.on_raw_features((yield from probe.fit(~judging, L2_PENALTIES[-2])))
+    entries = {entry.name: entry for entry in (*archive.entries, *archive.out_of_distribution)}
+    looked_at = [entries[name] for name in (*examples.names, *out_of_distribution.names)]
+    pictures = Pictures(archive, looked_at, divided.labels, judging, context.limits)
+    backbone, _ = load_backbone(context.backbone.card.name, context.weights_dir, fold=False)
+    device = context.backbone.mean.device
     tuned = yield from fine_tune(
         backbone.to(device),
         start,
@@ -217,7 +228,7 @@ def _fine_tuned(work: _Work, archive: Archive, strangers: Examples, total: int, 
         epochs=plan.epochs,
         augment=plan.augment,
         seed=plan.seed,
-        threads=school.threads,
+        threads=context.threads,
         done=work.done,
         total=total,
         resume=resume,
@@ -234,9 +245,9 @@ def _fine_tuned(work: _Work, archive: Archive, strangers: Examples, total: int, 
         tuned=True,
     )
     learned = replace(learned, metrics={**learned.metrics, "best_epoch": tuned.epoch})
-    groups = _groups(archive, replace(strangers, features=tuned.features[len(examples) :]))
-    groups["noise"] = _noise(TorchForward(backbone, device), backbone.fit)
-    unknown = _of_strangers(learned.space, learned.distances, groups)
+    groups = _groups(archive, replace(out_of_distribution, features=tuned.features[len(examples) :]))
+    groups["noise"] = _noise(TorchFeatureExtractor(backbone, device), backbone.preprocessing)
+    unknown = _of_out_of_distribution(learned.space, learned.distances, groups)
     taught = work.taught(classes, divided, learned, unknown, began)
     return replace(taught, files={**taught.files, OWN_WEIGHTS: save(tuned.network)})
 
@@ -269,10 +280,12 @@ def _training(examples: Examples, plan: Plan, seconds: Mapping[str, float]) -> d
     }
 
 
-def _of_strangers(space: FeatureSpace, distances: Tensor, strangers: Mapping[str, Tensor]) -> dict[str, Any]:
-    """How often pictures of the classes (each measured against the others) and strangers are taken for unknown."""
+def _of_out_of_distribution(
+    space: FeatureSpace, distances: Tensor, out_of_distribution: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """How often pictures of the classes (each measured against the others) and of none are taken for unknown."""
     found = {}
-    for group, features in strangers.items():
+    for group, features in out_of_distribution.items():
         strange = space.distance(features)
         found[group] = {
             "pictures": len(features),
@@ -283,18 +296,20 @@ def _of_strangers(space: FeatureSpace, distances: Tensor, strangers: Mapping[str
     return {"threshold": round(space.threshold, 4), "false_alarms": false_alarms, "strangers": found}
 
 
-def _noise(forward: Forward, fit: Fit) -> Tensor:
-    canvases = np.random.default_rng(0).integers(0, 256, (_NOISE, fit.crop, fit.crop, 3), dtype=np.uint8)
+def _noise(forward: FeatureExtractor, preprocessing: Preprocessing) -> Tensor:
+    canvases = np.random.default_rng(0).integers(
+        0, 256, (_NOISE, preprocessing.crop, preprocessing.crop, 3), dtype=np.uint8
+    )
     step = forward.best_batch
     return torch.cat([forward(canvases[start : start + step]).cpu() for start in range(0, _NOISE, step)])
 
 
-def _groups(archive: Archive, strangers: Examples) -> dict[str, Tensor]:
-    folder = {entry.name: entry.group or "strangers" for entry in archive.strangers}
+def _groups(archive: Archive, out_of_distribution: Examples) -> dict[str, Tensor]:
+    folder = {entry.name: entry.group or "strangers" for entry in archive.out_of_distribution}
     rows: dict[str, list[int]] = {}
-    for index, name in enumerate(strangers.names):
+    for index, name in enumerate(out_of_distribution.names):
         rows.setdefault(folder[name], []).append(index)
-    return {group: strangers.features[chosen] for group, chosen in rows.items()}
+    return {group: out_of_distribution.features[chosen] for group, chosen in rows.items()}
 
 
 def _names(archive: Archive, imagenet: Labels) -> _Names:

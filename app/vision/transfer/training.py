@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from app.vision.ask import Course, Pause, Progress
+from app.vision.ask import Pause, Progress, Steps
 from app.vision.feature_space import FeatureSpace, statistics_of
 from app.vision.transfer.archive import NotEnoughImagesError
 from app.vision.transfer.cross_validation import folds
 from app.vision.transfer.evaluation import accuracy_interval, best_temperature, calibration_error, confusion
 from app.vision.transfer.examples import Examples
-from app.vision.transfer.linear_probe import Basis, Weights, fit_head
+from app.vision.transfer.linear_probe import Basis, LinearHead, fit_head
 from app.vision.transfer.perceptual_hash import duplicate_groups, near_duplicates
 
-STRENGTHS: Final = (1.0, 0.1, 0.01, 0.001)
+L2_PENALTIES: Final = (1.0, 0.1, 0.01, 0.001)
 """Of the L2 penalty; on five sets of pictures accuracy hardly depends on it, and certainty does."""
 CROSS_VALIDATED: Final = 1000
 """Up to so many pictures each is in the validation part once; of more, one part is."""
@@ -56,7 +56,7 @@ class Mistake:
 class Learned:
     """`weights` act on raw features and are calibrated; `distances` are how far each picture is from the others."""
 
-    weights: Weights
+    weights: LinearHead
     space: FeatureSpace
     distances: Tensor
     metrics: Mapping[str, Any]
@@ -105,7 +105,7 @@ def split(examples: Examples, classes: Sequence[str], *, parts: int, seed: int) 
 
 def count_of_fits(examples: int, parts: int) -> int:
     """How many steps of progress `learn` makes."""
-    return len(STRENGTHS) * (parts if examples <= CROSS_VALIDATED else 1) + 1
+    return len(L2_PENALTIES) * (parts if examples <= CROSS_VALIDATED else 1) + 1
 
 
 def learn(
@@ -116,32 +116,32 @@ def learn(
     seed: int,
     done: int = 0,
     zero_shot: float | None = None,
-) -> Course[Learned]:
+) -> Steps[Learned]:
     """The head of a linear probe, its strength chosen by validation. `done` steps lie behind it."""
     total = done + count_of_fits(len(examples), divided.number)
     probe = Probe(examples, len(classes), divided)
     judged, labels = divided.judged, divided.labels
     outcomes = []
-    for place, strength in enumerate(STRENGTHS):
+    for place, l2_penalty in enumerate(L2_PENALTIES):
         logits = torch.zeros(len(labels), len(classes))
         for part in divided.validated:
-            weights = yield from probe.fit(divided.fold != part, strength)
+            weights = yield from probe.fit(divided.fold != part, l2_penalty)
             mine = divided.fold == part
             logits[mine] = weights.logits(probe.rows[mine])
             done += 1
             yield Pause(Progress(done, total))
         loss = float(functional.cross_entropy(logits[judged], labels[judged]))
         right = float((logits.argmax(1) == labels)[judged].float().mean())
-        outcomes.append((loss, strength, logits))
-        metric = {**point(place + 1, "validation", loss, right), "strength": strength}
+        outcomes.append((loss, l2_penalty, logits))
+        metric = {**point(place + 1, "validation", loss, right), "strength": l2_penalty}
         yield Pause(Progress(done, total, right, loss), metric=metric)
-    _, strength, logits = min(outcomes, key=lambda outcome: outcome[0])
-    weights = probe.on_raw_features((yield from probe.fit(torch.ones_like(judged), strength)))
+    _, l2_penalty, logits = min(outcomes, key=lambda outcome: outcome[0])
+    weights = probe.on_raw_features((yield from probe.fit(torch.ones_like(judged), l2_penalty)))
     yield Pause(Progress(total, total))
     learned = of_logits(
         examples, classes, divided, logits[judged], weights, seed=seed, zero_shot=zero_shot, judged=judged
     )
-    return replace(learned, metrics={**learned.metrics, "strength": strength})
+    return replace(learned, metrics={**learned.metrics, "strength": l2_penalty})
 
 
 def of_logits(
@@ -149,7 +149,7 @@ def of_logits(
     classes: Sequence[str],
     divided: Split,
     logits: Tensor,
-    weights: Weights,
+    weights: LinearHead,
     *,
     judged: Tensor,
     seed: int,
@@ -167,7 +167,7 @@ def of_logits(
     )
     metrics = measured(logits, labels[judged], classes, temperature, zero_shot)
     return Learned(
-        Weights(weights.weight / temperature, weights.bias / temperature),
+        LinearHead(weights.weight / temperature, weights.bias / temperature),
         space,
         distances,
         {**metrics, "validation": _how_validated(divided, judged)},
@@ -185,9 +185,9 @@ class Probe:
         self._basis = Basis((every - self._mean) / self._std)
         self.rows = self._basis.coordinates[: len(examples)]
         self._mirrored = self._basis.coordinates[len(examples) :]
-        self._last: dict[bytes, Weights] = {}
+        self._last: dict[bytes, LinearHead] = {}
 
-    def fit(self, chosen: Tensor, strength: float) -> Course[Weights]:
+    def fit(self, chosen: Tensor, l2_penalty: float) -> Steps[LinearHead]:
         """Of the chosen pictures `(n,)`; the weights act on `rows`."""
         key = chosen.numpy().tobytes()
         rows, labels = self.rows[chosen], self._labels[chosen]
@@ -197,7 +197,7 @@ class Probe:
             rows,
             labels,
             self._classes,
-            strength=strength,
+            l2_penalty=l2_penalty,
             curvature=self._basis.curvature,
             start=self._last.get(key),
         )
@@ -206,10 +206,10 @@ class Probe:
             yield Pause()
         return self._last[key]
 
-    def on_raw_features(self, weights: Weights) -> Weights:
+    def on_raw_features(self, weights: LinearHead) -> LinearHead:
         full = self._basis.in_full(weights)
         weight = full.weight / self._std
-        return Weights(weight, full.bias - weight @ self._mean)
+        return LinearHead(weight, full.bias - weight @ self._mean)
 
 
 def point(epoch: int, part: str, loss: float, accuracy: float) -> dict[str, float | int | str]:

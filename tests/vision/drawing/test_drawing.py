@@ -9,7 +9,7 @@ from app.vision.drawing.brightness import brightness
 from app.vision.drawing.captions import place
 from app.vision.drawing.colormaps import COLORMAPS, Colormap, colours
 from app.vision.drawing.lettering import fitted, length, number, percent, signed, write
-from app.vision.drawing.overlay import Veil, draw_heat_map, draw_overlay, with_caption
+from app.vision.drawing.overlay import OverlayStyle, draw_heat_map, draw_overlay, with_caption
 from app.vision.drawing.sheet import Look, draw_sheet, tile
 from app.vision.encoding import UnencodableError, encoded
 from app.vision.inspection.feature_maps import Channels, ChannelsError, FeatureMaps
@@ -134,13 +134,15 @@ def test_an_overlay_is_hot_where_the_map_is_and_leaves_cold_places_as_they_are()
     photo = Image.new("RGB", (200, 100), (10, 120, 200))
     heat = torch.zeros(4, 4)
     heat[0, 3] = 1
-    overlaid = np.asarray(draw_overlay(photo, heat, (60, 10, 140, 90), Veil("inferno", 1, smooth=False))).astype(int)
+    overlaid = np.asarray(
+        draw_overlay(photo, heat, (60, 10, 140, 90), OverlayStyle("inferno", 1, smooth=False))
+    ).astype(int)
     assert overlaid.shape == (100, 200, 3)
     assert abs(overlaid[15, 135] - np.array([252, 255, 164])).max() <= 2  # the hottest colour at the upper right
     assert (overlaid[50, 80] == (10, 120, 200)).all()
     outside = overlaid[:, :50]
     assert (outside.max(2) - outside.min(2)).max() < 12  # grey
-    bare = np.asarray(draw_heat_map((200, 100), heat, (60, 10, 140, 90), Veil("inferno", smooth=False)))
+    bare = np.asarray(draw_heat_map((200, 100), heat, (60, 10, 140, 90), OverlayStyle("inferno", smooth=False)))
     assert (bare[15, 135] == overlaid[15, 135]).all()
     assert (bare[50, 80] == colours("inferno")[0]).all()
 
@@ -150,7 +152,7 @@ def test_the_smallest_pictures_can_be_laid_over(size: tuple[int, int]) -> None:
     width, height = size
     side = min(size) * 0.875
     box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
-    assert draw_overlay(Image.new("RGB", size), torch.ones(7, 7), box, Veil("inferno")).size == size
+    assert draw_overlay(Image.new("RGB", size), torch.ones(7, 7), box, OverlayStyle("inferno")).size == size
 
 
 def test_a_caption_tells_its_words_and_keeps_the_picture() -> None:

@@ -84,7 +84,7 @@ def scores_by_onnx(folder: Path, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def assert_onnx_agrees(folder: Path, classifier: Classifier, number: int) -> None:
-    crop = classifier.backbone.fit.crop
+    crop = classifier.backbone.preprocessing.crop
     coarse = torch.rand((number, 3, 6, 6), generator=torch.Generator().manual_seed(number))
     pixels = nn.functional.interpolate(coarse, size=crop, mode="bicubic").clamp(0, 1)
     with torch.inference_mode():
@@ -167,7 +167,7 @@ def test_the_script_names_the_classes_that_inkblot_names(
     imagenet: Classifier, imagenet_folder: Path, run_here: Run
 ) -> None:
     photo = SAMPLES / "basenji.png"
-    canvas = Picture.read(photo.read_bytes(), ImageLimits()).canvas(imagenet.backbone.fit)
+    canvas = Picture.read(photo.read_bytes(), ImageLimits()).canvas(imagenet.backbone.preprocessing)
     with torch.inference_mode():
         logits = imagenet.logits(to_pixels(canvas[np.newaxis], torch.device("cpu")))[0]
     scores, indices = logits.softmax(0).topk(5)

@@ -12,7 +12,7 @@ from app.vision.networks.backbones import BACKBONES, Backbone, load_backbone
 from app.vision.networks.batchnorm_folding import fold_batchnorm
 from app.vision.networks.layers import UnknownLayerError, capture, find_layer, list_layers
 from app.vision.networks.partial_network import partial_network
-from app.vision.serving.runtimes import OpenVinoForward, TorchForward, to_pixels
+from app.vision.serving.runtimes import OpenVinoFeatureExtractor, TorchFeatureExtractor, to_pixels
 
 CPU = torch.device("cpu")
 
@@ -31,10 +31,10 @@ def test_activations_are_those_of_a_plain_hook(imagenet: Classifier, cat_canvas:
 
 
 def test_the_quick_way_agrees_with_the_plain_one(imagenet: Classifier, cat_canvas: Canvas, tmp_path: Path) -> None:
-    quick = OpenVinoForward(imagenet.backbone, tmp_path, threads=1)
+    quick = OpenVinoFeatureExtractor(imagenet.backbone, tmp_path, threads=1)
     for layer in imagenet.backbone.card.stages:
         plain = look_into(imagenet, cat_canvas, [layer])
-        for forward in (quick, TorchForward(imagenet.backbone, CPU)):
+        for forward in (quick, TorchFeatureExtractor(imagenet.backbone, CPU)):
             found = look_into(imagenet, cat_canvas, [layer], forward=forward)
             assert found.target == plain.target
             torch.testing.assert_close(found.activations[layer], plain.activations[layer], atol=1e-3, rtol=1e-4)
@@ -67,7 +67,7 @@ def test_each_stage_of_every_kind_of_network_has_a_tail_that_ends_in_the_same_fe
         if values.is_floating_point():
             torch.nn.init.normal_(values, std=0.02) if values.ndim > 1 else torch.nn.init.ones_(values)
     backbone = Backbone(card, card.weights[0], fold_batchnorm(network)).eval()
-    size = backbone.fit.crop
+    size = backbone.preprocessing.crop
     pixels = torch.rand(1, 3, size, size)
     with torch.inference_mode(), capture(backbone.network, card.stages) as activations:
         features = backbone(pixels)

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from app.vision.ask import run
 from app.vision.classifier import Classifier
-from app.vision.image import Canvas, ImageLimits, Picture, fit_image
+from app.vision.image import Canvas, ImageLimits, Picture, preprocess
 from app.vision.inspection.activations import look_into
 from app.vision.inspection.explanations import attributions, blurred, grad_cam, integrated_gradients, occlusion
 from app.vision.serving.runtimes import to_pixels
@@ -53,11 +53,11 @@ class Pair:
         square = Image.new("RGB", (448, 448))
         for side, image in enumerate(images):
             square.paste(ImageOps.fit(image, (224, 448), Image.Resampling.BICUBIC), (224 * side, 0))
-        fit = classifier.backbone.fit
-        self.canvas = fit_image(square, fit)
+        preprocessing = classifier.backbone.preprocessing
+        self.canvas = preprocess(square, preprocessing)
         self.classes = []
         for image, classes in zip(images, (CATS, DOGS), strict=True):
-            logits = classifier.logits(pixels_of(fit_image(image, fit)))[0]
+            logits = classifier.logits(pixels_of(preprocess(image, preprocessing)))[0]
             self.classes.append(classes[int(logits[list(classes)].argmax())])
 
 

@@ -2,28 +2,28 @@ import pytest
 import torch
 from PIL import Image
 
-from app.vision.ask import Course, finish
+from app.vision.ask import Steps, run_steps
 from app.vision.classifier import Classifier
 from app.vision.drawing.overlay import draw_overlay
 from app.vision.image import ImageLimits
 from app.vision.inspection import inspection as looking
-from app.vision.inspection.inspection import Explanation, ExplanationWish, explain
-from app.vision.serving.runtimes import TorchForward
+from app.vision.inspection.inspection import Explanation, ExplanationRequest, explain
+from app.vision.serving.runtimes import TorchFeatureExtractor
 
 
 def test_of_large_photos_one_at_a_time_is_drawn_over(
     imagenet: Classifier, dog: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of sixteen at once, all decoded, the service took four gigabytes."""
-    forward = TorchForward(imagenet.backbone, torch.device("cpu"))
+    forward = TorchFeatureExtractor(imagenet.backbone, torch.device("cpu"))
     drawn: list[Image.Image] = []
 
     def counted(photo: Image.Image, *others: object) -> Image.Image:
         drawn.append(photo)
         return draw_overlay(photo, *others)  # type: ignore[arg-type]
 
-    def course() -> Course[Explanation]:
-        return explain(imagenet, forward, dog, ImageLimits(), ExplanationWish())
+    def course() -> Steps[Explanation]:
+        return explain(imagenet, forward, dog, ImageLimits(), ExplanationRequest())
 
     monkeypatch.setattr(looking, "draw_overlay", counted)
     monkeypatch.setattr(looking, "_SMALL", 0)
@@ -34,7 +34,7 @@ def test_of_large_photos_one_at_a_time_is_drawn_over(
         next(second)
     assert len(drawn) == 1, "the second waits"
     first.close()  # whoever asked for it hung up
-    found = finish(second)
+    found = run_steps(second)
     assert found.body
     assert len(drawn) == 2
-    assert finish(course()).body == found.body
+    assert run_steps(course()).body == found.body

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from app.vision.image import Fit, ImageLimits, Picture
+from app.vision.image import ImageLimits, Picture, Preprocessing
 from app.vision.networks.backbones import (
     BACKBONES,
     MissingWeightsError,
@@ -69,7 +69,10 @@ def test_real_weights_classify_imagenet_as_well_as_they_should(shared_data: Path
     for start in range(0, 300, 4):  # larger batches are slower: their memory is mapped anew each time
         batch = photos[start : start + 4]
         canvases = [
-            Picture.read(path.read_bytes(), ImageLimits(), fit=backbone.fit).canvas(backbone.fit) for path, _ in batch
+            Picture.read(path.read_bytes(), ImageLimits(), preprocessing=backbone.preprocessing).canvas(
+                backbone.preprocessing
+            )
+            for path, _ in batch
         ]
         with torch.inference_mode():
             logits = head(backbone(torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2).float() / 255))
@@ -81,7 +84,7 @@ def test_real_weights_classify_imagenet_as_well_as_they_should(shared_data: Path
 def test_the_packages_weights_load_strictly(name: str) -> None:
     backbone, head = load_backbone(name, None)
     with torch.inference_mode():
-        features = backbone(pixels(size=backbone.fit.crop))
+        features = backbone(pixels(size=backbone.preprocessing.crop))
     assert features.shape == (2, backbone.card.feature_size)
     assert (head.in_features, head.out_features) == (backbone.card.feature_size, 1000)
     assert not any(parameter.requires_grad for parameter in [*backbone.parameters(), *head.parameters()])
@@ -128,7 +131,7 @@ def test_the_table_agrees_with_torchvision_about_files_and_preprocessing() -> No
         published = {one.url.rpartition("/")[2]: one for one in get_model_weights(card.name)}
         for name, file in ours.items():
             theirs = published[name].transforms()
-            assert file.fit == Fit(theirs.resize_size[0], theirs.crop_size[0]), name
+            assert file.preprocessing == Preprocessing(theirs.resize_size[0], theirs.crop_size[0]), name
             assert [*file.mean, *file.std] == [*theirs.mean, *theirs.std], name
 
 
@@ -194,7 +197,7 @@ def test_a_file_beyond_the_table_is_prepared_for_as_its_namesake(
 ) -> None:
     (tmp_path / file).write_bytes(saved(BACKBONES["mobilenet_v2"].build()))
     backbone, _ = load_backbone("mobilenet_v2", tmp_path)
-    assert (backbone.weights.name, backbone.fit) == (file, Fit(256, 224))
+    assert (backbone.weights.name, backbone.preprocessing) == (file, Preprocessing(256, 224))
     assert backbone.mean[0, 0, 0, 0].item() == pytest.approx(mean)
     assert any(isinstance(module, SameConv2d) for module in backbone.modules()) == same_padding
 

@@ -80,7 +80,7 @@ def test_every_listed_layer_is_listed_once_and_captured_with_its_shape(random_ba
     names = [layer.name for layer in layers]
     assert len(set(names)) == len(names)
     assert [layer.name for layer in layers if layer.suggested] == list(random_backbone.card.stages)
-    size = random_backbone.fit.crop
+    size = random_backbone.preprocessing.crop
     with torch.inference_mode(), capture(random_backbone.network, names) as activations:
         random_backbone(torch.zeros(1, 3, size, size))
     assert {name: tuple(activation.shape[1:]) for name, activation in activations.items()} == {

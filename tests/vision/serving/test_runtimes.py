@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from app.vision.networks.backbones import Backbone, load_backbone
 from app.vision.serving import runtimes as inference
-from app.vision.serving.runtimes import EngineUnavailableError, OpenVinoForward, TorchForward, quickest_forward
+from app.vision.serving.runtimes import (
+    OpenVinoFeatureExtractor,
+    RuntimeUnavailableError,
+    TorchFeatureExtractor,
+    quickest_extractor,
+)
 
 CPU = torch.device("cpu")
 
@@ -31,17 +36,19 @@ def canvases(number: int) -> NDArray[np.uint8]:
 
 def test_openvino_gives_pytorchs_features(loaded: tuple[Backbone, nn.Linear], cache_dir: Path) -> None:
     backbone, _ = loaded
-    quick = OpenVinoForward(backbone, cache_dir, threads=1)
+    quick = OpenVinoFeatureExtractor(backbone, cache_dir, threads=1)
     for number in (1, 3):
         features = quick(canvases(number))
-        torch.testing.assert_close(features, TorchForward(backbone, CPU)(canvases(number)), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(
+            features, TorchFeatureExtractor(backbone, CPU)(canvases(number)), atol=1e-3, rtol=1e-3
+        )
 
 
 def test_the_network_is_converted_once(loaded: tuple[Backbone, nn.Linear], cache_dir: Path) -> None:
     backbone, _ = loaded
-    OpenVinoForward(backbone, cache_dir, threads=1)
+    OpenVinoFeatureExtractor(backbone, cache_dir, threads=1)
     before = {path: path.stat().st_mtime_ns for path in cache_dir.rglob("*")}
-    OpenVinoForward(backbone, cache_dir, threads=1)
+    OpenVinoFeatureExtractor(backbone, cache_dir, threads=1)
     assert {path: path.stat().st_mtime_ns for path in cache_dir.rglob("*")} == before
     assert len(list(cache_dir.iterdir())) == 1
 
@@ -49,12 +56,12 @@ def test_the_network_is_converted_once(loaded: tuple[Backbone, nn.Linear], cache
 @pytest.mark.parametrize("file", ["model.bin", "model.xml"])
 def test_a_damaged_cache_is_made_anew(loaded: tuple[Backbone, nn.Linear], cache_dir: Path, file: str) -> None:
     backbone, _ = loaded
-    OpenVinoForward(backbone, cache_dir, threads=1)
+    OpenVinoFeatureExtractor(backbone, cache_dir, threads=1)
     (damaged,) = cache_dir.glob(f"*/{file}")
     whole = damaged.stat().st_size
     os.truncate(damaged, whole // 2)
-    features = OpenVinoForward(backbone, cache_dir, threads=1)(canvases(1))
-    torch.testing.assert_close(features, TorchForward(backbone, CPU)(canvases(1)), atol=1e-3, rtol=1e-3)
+    features = OpenVinoFeatureExtractor(backbone, cache_dir, threads=1)(canvases(1))
+    torch.testing.assert_close(features, TorchFeatureExtractor(backbone, CPU)(canvases(1)), atol=1e-3, rtol=1e-3)
     assert damaged.stat().st_size > 0.9 * whole  # made again, its nodes have other numbers in their names
 
 
@@ -74,32 +81,32 @@ def test_a_quicker_implementation_with_other_answers_is_not_used(
         yield Wrong()
 
     monkeypatch.setattr(inference, "_cpu_candidates", wrong)
-    chosen = quickest_forward(*loaded, device=CPU, engine="auto", cache_dir=cache_dir, threads=1)
-    assert isinstance(chosen, TorchForward)
-    with pytest.raises(EngineUnavailableError):
-        quickest_forward(*loaded, device=CPU, engine="openvino", cache_dir=cache_dir, threads=1)
+    chosen = quickest_extractor(*loaded, device=CPU, engine="auto", cache_dir=cache_dir, threads=1)
+    assert isinstance(chosen, TorchFeatureExtractor)
+    with pytest.raises(RuntimeUnavailableError):
+        quickest_extractor(*loaded, device=CPU, engine="openvino", cache_dir=cache_dir, threads=1)
 
 
 def test_a_cache_that_cannot_be_written_costs_speed_and_nothing_else(
     loaded: tuple[Backbone, nn.Linear], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    chosen = quickest_forward(*loaded, device=CPU, engine="auto", cache_dir=tmp_path / "cache", threads=1)
-    assert isinstance(chosen, TorchForward)
+    chosen = quickest_extractor(*loaded, device=CPU, engine="auto", cache_dir=tmp_path / "cache", threads=1)
+    assert isinstance(chosen, TorchFeatureExtractor)
     assert "PyTorch answers" in caplog.text
 
 
 def test_openvino_is_chosen_when_it_is_asked_for_and_refused_for_another_device(
     loaded: tuple[Backbone, nn.Linear], cache_dir: Path
 ) -> None:
-    chosen = quickest_forward(*loaded, device=CPU, engine="openvino", cache_dir=cache_dir, threads=1)
+    chosen = quickest_extractor(*loaded, device=CPU, engine="openvino", cache_dir=cache_dir, threads=1)
     assert chosen.name == "openvino cpu float32"
-    with pytest.raises(EngineUnavailableError, match="serves the CPU"):
-        quickest_forward(*loaded, device=torch.device("cuda"), engine="openvino", cache_dir=cache_dir, threads=1)
+    with pytest.raises(RuntimeUnavailableError, match="serves the CPU"):
+        quickest_extractor(*loaded, device=torch.device("cuda"), engine="openvino", cache_dir=cache_dir, threads=1)
 
 
 def test_reduced_precision_is_measured_like_everything_else(loaded: tuple[Backbone, nn.Linear]) -> None:
     backbone, _ = loaded
-    reduced = TorchForward(backbone, CPU, torch.bfloat16)
+    reduced = TorchFeatureExtractor(backbone, CPU, torch.bfloat16)
     assert reduced.name == "torch cpu bfloat16"
     assert reduced(canvases(1)).dtype is torch.float32

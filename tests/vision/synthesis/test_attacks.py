@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from app.vision.ask import Algorithm, Answer, Ask, answer, run
 from app.vision.classifier import Classifier
-from app.vision.image import Fit, ImageLimits, InvalidImageError, Picture
+from app.vision.image import ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.models.repository import ModelRepository
 from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image, measure
-from app.vision.synthesis.quantization import Lens, pixels_of, round_to_norm
+from app.vision.synthesis.quantization import pixels_of, round_to_norm
+from app.vision.synthesis.resize import ResizeOperator
 from tests.conftest import ROOT
 
 TABBY = 281
@@ -36,37 +37,39 @@ def photo(width: int, height: int, seed: int = 0) -> np.ndarray:
 
 
 def taken_for(classifier: Classifier, data: bytes) -> int:
-    fit = classifier.backbone.fit
-    canvas = Picture.read(data, ImageLimits(), fit=fit).canvas(fit)
+    preprocessing = classifier.backbone.preprocessing
+    canvas = Picture.read(data, ImageLimits(), preprocessing=preprocessing).canvas(preprocessing)
     return int(classifier.logits(pixels_of(canvas)).argmax())
 
 
 @pytest.mark.parametrize("size", [(500, 375), (91, 300), (40, 30), (1000, 700)])
 def test_the_matrices_are_pillows_own_resize(size: tuple[int, int]) -> None:
     picture = photo(*size)
-    lens = Lens(picture, Fit(256, 224))
-    difference = lens.project(lens.start()).clamp(0, 255) - torch.from_numpy(lens.canvas(picture)).permute(2, 0, 1)
+    resize = ResizeOperator(picture, Preprocessing(256, 224))
+    difference = resize.project(resize.start()).clamp(0, 255) - torch.from_numpy(resize.canvas(picture)).permute(
+        2, 0, 1
+    )
     assert difference.abs().max() <= 1.5  # Pillow rounds after each of the two passes
 
 
 def test_the_gradient_that_comes_back_is_that_of_the_resize() -> None:
     picture = photo(300, 300)
-    lens = Lens(picture, Fit(224, 224))
+    resize = ResizeOperator(picture, Preprocessing(224, 224))
     gradient = torch.randn(3, 224, 224, generator=torch.Generator().manual_seed(0))
-    pixels = lens.start().requires_grad_()
+    pixels = resize.start().requires_grad_()
     resized = functional.interpolate(pixels[None], (224, 224), mode="bicubic", antialias=True)[0]
     (expected,) = torch.autograd.grad(resized, pixels, gradient)
-    assert torch.allclose(lens.pull_back(gradient), expected, atol=1e-4)
+    assert torch.allclose(resize.pull_back(gradient), expected, atol=1e-4)
 
 
 def test_a_small_change_does_to_the_canvas_what_the_gradient_says() -> None:
     picture = photo(500, 375) // 2 + 64  # far from black and white, where a change would be cut
-    lens = Lens(picture, Fit(256, 224))
+    resize = ResizeOperator(picture, Preprocessing(256, 224))
     gradient = torch.ones(3, 224, 224)
-    step = torch.zeros_like(lens.start())
+    step = torch.zeros_like(resize.start())
     step[:, 100:140, 120:160] = 8.0
-    up, down = (lens.canvas(lens.changed(sign * step)).astype(float).sum() for sign in (1, -1))
-    assert (up - down) / 2 == pytest.approx(float((lens.pull_back(gradient) * step).sum()), rel=0.02)
+    up, down = (resize.canvas(resize.changed(sign * step)).astype(float).sum() for sign in (1, -1))
+    assert (up - down) / 2 == pytest.approx(float((resize.pull_back(gradient) * step).sum()), rel=0.02)
 
 
 def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:

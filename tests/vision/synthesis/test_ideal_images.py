@@ -12,8 +12,8 @@ from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.synthesis.ideal_images import (
-    ChannelAim,
-    ClassAim,
+    ChannelObjective,
+    ClassObjective,
     IdealImage,
     channel_objective,
     ideal_image,
@@ -42,13 +42,13 @@ def opened(data: bytes) -> Image.Image:
 
 
 def probability(classifier: Classifier, data: bytes, index: int) -> float:
-    canvas = Picture.read(data, ImageLimits()).canvas(classifier.backbone.fit)
+    canvas = Picture.read(data, ImageLimits()).canvas(classifier.backbone.preprocessing)
     return float(classifier.logits(pixels_of(canvas)).softmax(1)[0, index])
 
 
 def test_a_stranger_sees_in_the_saved_file_what_was_asked_for(models: ModelRepository, classifier: Classifier) -> None:
     stranger = models.load("efficientnet_lite1")
-    found = run(ideal_image(classifier, ClassAim(JELLYFISH), preset="clear", others=[stranger]))
+    found = run(ideal_image(classifier, ClassObjective(JELLYFISH), preset="clear", others=[stranger]))
     assert found.success
     assert found.png_score == pytest.approx(probability(classifier, found.final, JELLYFISH), abs=1e-4)
     assert found.png_score > 0.9 > found.start
@@ -59,7 +59,7 @@ def test_a_stranger_sees_in_the_saved_file_what_was_asked_for(models: ModelRepos
 
 def test_the_raw_picture_convinces_its_own_network_alone(models: ModelRepository, classifier: Classifier) -> None:
     stranger = models.load("efficientnet_lite1")
-    found = run(ideal_image(classifier, ClassAim(ZEBRA), preset="raw", steps=40, others=[stranger]))
+    found = run(ideal_image(classifier, ClassObjective(ZEBRA), preset="raw", steps=40, others=[stranger]))
     assert found.success
     assert found.score > 0.99
     assert found.png_score > 0.9
@@ -68,7 +68,7 @@ def test_the_raw_picture_convinces_its_own_network_alone(models: ModelRepository
 
 def test_the_variation_loss_makes_the_lesson_smooth(classifier: Classifier) -> None:
     raw, lesson = (
-        run(ideal_image(classifier, ClassAim(ZEBRA), preset=preset, steps=40)) for preset in ("raw", "lesson")
+        run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=40)) for preset in ("raw", "lesson")
     )
     roughness = [
         float(total_variation(torch.from_numpy(np.array(opened(one.final))).permute(2, 0, 1).float() / 255))
@@ -79,7 +79,7 @@ def test_the_variation_loss_makes_the_lesson_smooth(classifier: Classifier) -> N
 
 @pytest.mark.parametrize("size", [64, 100, 151, 300])
 def test_a_picture_has_the_asked_size_and_an_animation(classifier: Classifier, size: int) -> None:
-    found = run(ideal_image(classifier, ClassAim(ZEBRA), steps=2, size=size))
+    found = run(ideal_image(classifier, ClassObjective(ZEBRA), steps=2, size=size))
     assert opened(found.final).size == (size, size)
     assert opened(found.animation).n_frames >= 2  # type: ignore[attr-defined]
     assert opened(found.animation).size == (min(size, 192) // 2 * 2,) * 2
@@ -94,7 +94,7 @@ def test_a_larger_picture_is_the_same_picture() -> None:
 
 def test_a_channel_is_excited_and_a_neuron_too(classifier: Classifier) -> None:
     layer = "_blocks.4"
-    for aim in (ChannelAim(layer, 7), ChannelAim(layer, 7, x=3, y=10)):
+    for aim in (ChannelObjective(layer, 7), ChannelObjective(layer, 7, x=3, y=10)):
         found = run(ideal_image(classifier, aim, steps=12))
         assert found.success
         assert found.png_score > found.start
@@ -104,8 +104,8 @@ def test_a_channel_is_excited_and_a_neuron_too(classifier: Classifier) -> None:
 def test_the_neuron_that_is_meant_is_the_one_in_that_place() -> None:
     activations = torch.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5)
     seen = Activity(torch.empty(0), torch.empty(0), {"layer": activations})
-    assert channel_objective(ChannelAim("layer", 1, x=2, y=3))(seen).tolist() == activations[:, 1, 3, 2].tolist()
-    assert torch.equal(channel_objective(ChannelAim("layer", 1))(seen), activations[:, 1].mean((1, 2)))
+    assert channel_objective(ChannelObjective("layer", 1, x=2, y=3))(seen).tolist() == activations[:, 1, 3, 2].tolist()
+    assert torch.equal(channel_objective(ChannelObjective("layer", 1))(seen), activations[:, 1].mean((1, 2)))
 
 
 def interrupted(algorithm: Algorithm[IdealImage], steps: int) -> dict[str, Tensor]:
@@ -120,21 +120,21 @@ def interrupted(algorithm: Algorithm[IdealImage], steps: int) -> dict[str, Tenso
 
 @pytest.mark.parametrize("preset", ["quick", "lesson"])
 def test_a_resumed_picture_ends_with_the_same_files(classifier: Classifier, preset: str) -> None:
-    whole = run(ideal_image(classifier, ClassAim(ZEBRA), preset=preset, steps=7, seed=5))  # type: ignore[arg-type]
-    state = interrupted(ideal_image(classifier, ClassAim(ZEBRA), preset=preset, steps=7, seed=5), 4)  # type: ignore[arg-type]
-    resumed = run(ideal_image(classifier, ClassAim(ZEBRA), preset=preset, steps=7, seed=5, resume=state))  # type: ignore[arg-type]
+    whole = run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=7, seed=5))  # type: ignore[arg-type]
+    state = interrupted(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=7, seed=5), 4)  # type: ignore[arg-type]
+    resumed = run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=7, seed=5, resume=state))  # type: ignore[arg-type]
     assert resumed.final == whole.final
     assert resumed.animation == whole.animation
 
 
 def test_another_seed_is_another_picture(classifier: Classifier) -> None:
-    one, other = (run(ideal_image(classifier, ClassAim(ZEBRA), steps=3, seed=seed)) for seed in (1, 2))
+    one, other = (run(ideal_image(classifier, ClassObjective(ZEBRA), steps=3, seed=seed)) for seed in (1, 2))
     assert one.final != other.final
 
 
 def test_the_prior_is_small_for_photos_and_large_for_noise(classifier: Classifier, dog: bytes) -> None:
     prior = NormPrior(classifier.backbone)
-    photo = pixels_of(Picture.read(dog, ImageLimits()).canvas(classifier.backbone.fit)).expand(2, -1, -1, -1)
+    photo = pixels_of(Picture.read(dog, ImageLimits()).canvas(classifier.backbone.preprocessing)).expand(2, -1, -1, -1)
     noise = torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
     def distance(canvas: Tensor) -> float:
@@ -168,7 +168,7 @@ def test_networks_without_norms_draw_too(shared_data: Path) -> None:
     for name in ("squeezenet1_1", "mobilenet_v2"):
         classifier = models.load(name)
         assert bool(NormPrior(classifier.backbone).layers) == (name == "mobilenet_v2")
-        found = run(ideal_image(classifier, ClassAim(JELLYFISH), preset="quick", steps=12))
+        found = run(ideal_image(classifier, ClassObjective(JELLYFISH), preset="quick", steps=12))
         assert found.score > found.start
 
 
@@ -186,5 +186,5 @@ def test_a_learned_head_is_drawn_towards_the_prototype_of_its_class(models: Mode
 
         before, after = cosine(features.detach()), cosine(features.detach() + 0.1 * slope / slope.norm(dim=1)[:, None])
         assert (after > before).all()
-    drawn = run(ideal_image(pets, ClassAim(0), preset="quick", steps=16))
+    drawn = run(ideal_image(pets, ClassObjective(0), preset="quick", steps=16))
     assert drawn.score > drawn.start

@@ -76,7 +76,7 @@ def test_a_folder_is_a_class(tmp_path: Path) -> None:
         assert archive.counts == {"cat": 2, "dog": 2}
         assert {entry.name: archive.read(entry) for entry in archive.entries} == PETS
         assert archive.skipped == ()
-        assert archive.strangers == ()
+        assert archive.out_of_distribution == ()
         archive.check()
 
 
@@ -369,13 +369,13 @@ def test_strangers_are_of_no_class_and_know_their_folder() -> None:
     files = dict.fromkeys([f"data/{STRANGERS}/{name}" for name in ("1.jpg", "noise/1.jpg", "mri/yes/1.jpg")], b"who")
     with Archive(zipped(PETS | files)) as archive:
         assert archive.labels == ("cat", "dog")
-        assert [(entry.name, entry.group) for entry in archive.strangers] == [
+        assert [(entry.name, entry.group) for entry in archive.out_of_distribution] == [
             (f"{STRANGERS}/1.jpg", STRANGERS),
             (f"{STRANGERS}/mri/1.jpg", "mri"),
             (f"{STRANGERS}/noise/1.jpg", "noise"),
         ]
-        assert {entry.label for entry in archive.strangers} == {STRANGERS}
-        assert archive.read(archive.strangers[0]) == b"who"
+        assert {entry.label for entry in archive.out_of_distribution} == {STRANGERS}
+        assert archive.read(archive.out_of_distribution[0]) == b"who"
 
 
 NAMED = {"cat": {"en": "cat", "tr": "kedi", "imagenet": [281, "tabby"]}, "dog": {"tr": "köpek"}}

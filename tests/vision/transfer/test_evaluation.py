@@ -64,9 +64,11 @@ def test_a_score_of_one_is_in_the_last_bin() -> None:
 def test_ties_count_half() -> None:
     generator = torch.Generator().manual_seed(0)
     known = torch.randint(0, 6, (37,), generator=generator).float()
-    strangers = torch.randint(2, 9, (23,), generator=generator).float()
-    above = (strangers[:, None] > known[None]).double() + 0.5 * (strangers[:, None] == known[None]).double()
-    assert auroc(known, strangers) == pytest.approx(float(above.mean()))
+    out_of_distribution = torch.randint(2, 9, (23,), generator=generator).float()
+    above = (out_of_distribution[:, None] > known[None]).double() + 0.5 * (
+        out_of_distribution[:, None] == known[None]
+    ).double()
+    assert auroc(known, out_of_distribution) == pytest.approx(float(above.mean()))
     assert auroc(known, known) == pytest.approx(0.5)
     assert auroc(known, known + 10) == 1
     assert auroc(known, known - 10) == 0

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from app.vision.ask import finish
-from app.vision.image import Fit, ImageLimits
+from app.vision.ask import run_steps
+from app.vision.image import ImageLimits, Preprocessing
 from app.vision.transfer.archive import Archive, Skipped
 from app.vision.transfer.examples import Examples, Extractor, UnknownPictureError
 from tests.support.pictures import shapes, zipped
@@ -34,7 +34,7 @@ class MeanColours:
 
 
 def extractor(forward: MeanColours, *, mirror: bool = False) -> Extractor:
-    return Extractor(forward, Fit(36, 32), ImageLimits(), threads=2, mirror=mirror)
+    return Extractor(forward, Preprocessing(36, 32), ImageLimits(), threads=2, mirror=mirror)
 
 
 def extracted(
@@ -44,7 +44,7 @@ def extracted(
     forward = MeanColours()
     with Archive(BytesIO(zipped(files))) as archive:
         looking = extractor(forward, mirror=mirror).extract(archive, archive.entries, known, len(archive.entries))
-        examples, skipped = finish(looking)
+        examples, skipped = run_steps(looking)
     return examples, skipped, sum(forward.seen)
 
 

@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from app.vision.ask import Course, finish
+from app.vision.ask import Steps, run_steps
 from app.vision.image import ImageLimits
 from app.vision.networks.backbones import load_backbone
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.fine_tuning import Pictures, Tuned, fine_tune
-from app.vision.transfer.linear_probe import Weights
+from app.vision.transfer.linear_probe import LinearHead
 from tests.support.pictures import shapes, zipped
 
 LITE = "efficientnet_lite0"
@@ -25,8 +25,8 @@ def pictures() -> Iterator[Pictures]:
         yield Pictures(archive, archive.entries, labels, torch.arange(12) % 3 == 0, ImageLimits())
 
 
-def tuning(pictures: Pictures, epochs: int = 2, resume: dict[str, Tensor] | None = None) -> Course[Tuned]:
-    probe = Weights(0.01 * torch.randn(2, 1280, generator=torch.Generator().manual_seed(0)), torch.zeros(2))
+def tuning(pictures: Pictures, epochs: int = 2, resume: dict[str, Tensor] | None = None) -> Steps[Tuned]:
+    probe = LinearHead(0.01 * torch.randn(2, 1280, generator=torch.Generator().manual_seed(0)), torch.zeros(2))
     backbone, _ = load_backbone(LITE, None, fold=False)
     return fine_tune(
         backbone, probe, pictures, epochs=epochs, augment=True, seed=0, threads=2, done=0, total=16, resume=resume
@@ -64,12 +64,12 @@ def test_goes_on_from_a_state_to_the_same_end(
     tuned, states, _ = whole
     inside = states[1]
     assert int(inside["done"]) == 0, "in the first minibatch, of eight pictures in two parts"
-    resumed = finish(tuning(pictures, resume=inside))
+    resumed = run_steps(tuning(pictures, resume=inside))
     assert resumed.epoch == tuned.epoch
     for name, values in tuned.network.items():
         assert torch.allclose(resumed.network[name].float(), values.float(), atol=1e-5)
     assert torch.allclose(resumed.weights.weight, tuned.weights.weight, atol=1e-5)
-    ended = finish(tuning(pictures, resume=states[-1]))
+    ended = run_steps(tuning(pictures, resume=states[-1]))
     assert torch.allclose(ended.features, tuned.features, atol=1e-4)
 
 
@@ -80,7 +80,7 @@ def test_the_published_network_sees_what_the_tuned_one_saw(
     path = tmp_path / "backbone.safetensors"
     save_file(tuned.network, path)
     backbone, _ = load_backbone(LITE, None, own_weights=path)
-    canvases = torch.stack([torch.from_numpy(pictures.canvas(index, backbone.fit)) for index in range(4)])
+    canvases = torch.stack([torch.from_numpy(pictures.canvas(index, backbone.preprocessing)) for index in range(4)])
     with torch.inference_mode():
         features = backbone(canvases.permute(0, 3, 1, 2).float() / 255)
     assert torch.allclose(features, tuned.features[:4], atol=1e-4)

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from app.vision.transfer.linear_probe import Basis, Weights, fit_head
+from app.vision.transfer.linear_probe import Basis, LinearHead, fit_head
 
 
 def points(number: int, dimensions: int, classes: int) -> tuple[Tensor, Tensor]:
@@ -15,16 +15,16 @@ def points(number: int, dimensions: int, classes: int) -> tuple[Tensor, Tensor]:
     return (centres[labels] + 2 * torch.randn(number, dimensions, generator=generator)) * extents, labels
 
 
-def loss_of(flat: Tensor, rows: Tensor, labels: Tensor, strength: float) -> Tensor:
+def loss_of(flat: Tensor, rows: Tensor, labels: Tensor, l2_penalty: float) -> Tensor:
     weight, bias = flat[:, :-1], flat[:, -1]
-    return functional.cross_entropy(rows @ weight.T + bias, labels) + strength / 2 * weight.square().sum()
+    return functional.cross_entropy(rows @ weight.T + bias, labels) + l2_penalty / 2 * weight.square().sum()
 
 
-def optimum(rows: Tensor, labels: Tensor, classes: int, strength: float) -> float:
+def optimum(rows: Tensor, labels: Tensor, classes: int, l2_penalty: float) -> float:
     """By Newton's method in double precision, in all dimensions."""
 
     def loss(flat: Tensor) -> Tensor:
-        return loss_of(flat.view(classes, -1), rows.double(), labels, strength)
+        return loss_of(flat.view(classes, -1), rows.double(), labels, l2_penalty)
 
     flat = torch.zeros(classes * (rows.shape[1] + 1), dtype=torch.float64)
     ridge = 1e-9 * torch.eye(len(flat), dtype=torch.float64)  # biases may all grow alike
@@ -39,24 +39,28 @@ def optimum(rows: Tensor, labels: Tensor, classes: int, strength: float) -> floa
     return float(loss(flat))
 
 
-def fitted(rows: Tensor, labels: Tensor, classes: int, strength: float, start: Weights | None = None) -> list[Weights]:
+def fitted(
+    rows: Tensor, labels: Tensor, classes: int, l2_penalty: float, start: LinearHead | None = None
+) -> list[LinearHead]:
     """Every iterate, in the coordinates of the basis."""
     basis = Basis(rows)
-    return list(fit_head(basis.coordinates, labels, classes, strength=strength, curvature=basis.curvature, start=start))
+    return list(
+        fit_head(basis.coordinates, labels, classes, l2_penalty=l2_penalty, curvature=basis.curvature, start=start)
+    )
 
 
 @pytest.mark.parametrize(("number", "dimensions", "classes"), [(30, 60, 3), (300, 20, 4), (60, 60, 2)])
 @pytest.mark.parametrize("strength", [1.0, 0.01, 0.001])
 def test_ends_at_the_optimum_of_the_regularised_logistic_regression(
-    number: int, dimensions: int, classes: int, strength: float
+    number: int, dimensions: int, classes: int, l2_penalty: float
 ) -> None:
     rows, labels = points(number, dimensions, classes)
     basis = Basis(rows)
-    full = basis.in_full(fitted(rows, labels, classes, strength)[-1])
+    full = basis.in_full(fitted(rows, labels, classes, l2_penalty)[-1])
     flat = torch.cat([full.weight, full.bias[:, None]], 1).double().requires_grad_()
-    loss = loss_of(flat, rows.double(), labels, strength)
+    loss = loss_of(flat, rows.double(), labels, l2_penalty)
     (slope,) = torch.autograd.grad(loss, flat)
-    assert float(loss.detach()) == pytest.approx(optimum(rows, labels, classes, strength), abs=4e-4)
+    assert float(loss.detach()) == pytest.approx(optimum(rows, labels, classes, l2_penalty), abs=4e-4)
     assert float(slope.norm()) < 5e-3
 
 
@@ -67,7 +71,7 @@ def test_a_basis_loses_nothing(number: int, dimensions: int) -> None:
     basis = Basis(rows)
     assert basis.coordinates.shape == (number + 6, min(number, dimensions))
     assert torch.allclose(basis.coordinates @ basis.coordinates.T, rows @ rows.T, rtol=1e-3, atol=1e-2)
-    weights = Weights(torch.randn(3, basis.coordinates.shape[1]), torch.randn(3))
+    weights = LinearHead(torch.randn(3, basis.coordinates.shape[1]), torch.randn(3))
     assert torch.allclose(basis.in_full(weights).logits(rows), weights.logits(basis.coordinates), atol=1e-2)
 
 
@@ -83,7 +87,7 @@ def test_a_warm_start_ends_at_the_same_place_sooner() -> None:
 
 def test_the_larger_the_strength_the_smaller_the_weights() -> None:
     rows, labels = points(100, 30, 2)
-    sizes = [float(fitted(rows, labels, 2, strength)[-1].weight.norm()) for strength in (1.0, 0.1, 0.01, 0.001)]
+    sizes = [float(fitted(rows, labels, 2, l2_penalty)[-1].weight.norm()) for l2_penalty in (1.0, 0.1, 0.01, 0.001)]
     assert sizes == sorted(sizes)
 
 
@@ -108,6 +112,6 @@ def test_a_class_without_pictures_becomes_unlikely_and_no_pictures_at_all_decide
     scores = fitted(rows, labels, 3, 0.01)[-1].logits(Basis(rows).coordinates).softmax(1)
     assert scores.isfinite().all()
     assert float(scores[:, 2].max()) < 0.1
-    nothing = list(fit_head(torch.zeros(0, 10), labels[:0], 3, strength=0.01, curvature=torch.ones(10)))
+    nothing = list(fit_head(torch.zeros(0, 10), labels[:0], 3, l2_penalty=0.01, curvature=torch.ones(10)))
     assert not nothing[-1].weight.any()
     assert not nothing[-1].bias.any()

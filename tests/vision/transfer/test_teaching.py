@@ -9,15 +9,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from app.vision.ask import finish
+from app.vision.ask import run_steps
 from app.vision.image import ImageLimits, Picture
 from app.vision.labels import Labels
 from app.vision.models.model_folder import EXAMPLES, HEAD, LABELS, publish
 from app.vision.models.repository import ModelRepository
-from app.vision.serving.runtimes import TorchForward
+from app.vision.serving.runtimes import TorchFeatureExtractor
 from app.vision.transfer.archive import Archive, NotEnoughImagesError
 from app.vision.transfer.examples import Examples
-from app.vision.transfer.teaching import Plan, School, Taught, correct, teach
+from app.vision.transfer.teaching import Plan, TrainedModel, TransferContext, correct, teach
 from tests.conftest import ROOT, SAMPLES
 from tests.support.pictures import shape, shapes, zipped
 
@@ -32,7 +32,7 @@ ODD = {
 
 @dataclass
 class Counting:
-    forward: TorchForward
+    forward: TorchFeatureExtractor
     seen: list[int] = field(default_factory=list)
     name = "counting"
     best_batch = 8
@@ -50,68 +50,68 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> ModelRepository:
 
 @pytest.fixture(scope="module")
 def counting(models: ModelRepository) -> Counting:
-    return Counting(TorchForward(models.backbone("efficientnet_lite0")[0], torch.device("cpu")))
+    return Counting(TorchFeatureExtractor(models.backbone("efficientnet_lite0")[0], torch.device("cpu")))
 
 
 @pytest.fixture(scope="module")
-def school(models: ModelRepository, counting: Counting) -> Iterator[School]:
+def context(models: ModelRepository, counting: Counting) -> Iterator[TransferContext]:
     backbone, original = models.backbone("efficientnet_lite0")
     threads = torch.get_num_threads()
-    yield School(backbone, original, models.original_labels(), counting, threads=2)
+    yield TransferContext(backbone, original, models.original_labels(), counting, threads=2)
     torch.set_num_threads(threads)
 
 
-Teach = Callable[..., Taught]
+Teach = Callable[..., TrainedModel]
 
 
 @pytest.fixture(scope="module")
-def taught_of(school: School) -> Teach:
-    def taught(files: dict[str, bytes], plan: Plan = Plan(), known: Examples | None = None) -> Taught:  # noqa: B008
+def taught_of(context: TransferContext) -> Teach:
+    def taught(files: dict[str, bytes], plan: Plan = Plan(), known: Examples | None = None) -> TrainedModel:  # noqa: B008
         with Archive(BytesIO(zipped(files))) as archive:
-            return finish(teach(archive, plan, school, known=known))
+            return run_steps(teach(archive, plan, context, known=known))
 
     return taught
 
 
 @pytest.fixture(scope="module")
-def odd(taught_of: Teach) -> Taught:
+def odd(taught_of: Teach) -> TrainedModel:
     return taught_of(ODD)
 
 
 @pytest.fixture(scope="module")
-def remembered(odd: Taught, school: School, tmp_path_factory: pytest.TempPathFactory) -> Examples:
+def remembered(odd: TrainedModel, context: TransferContext, tmp_path_factory: pytest.TempPathFactory) -> Examples:
     path = tmp_path_factory.mktemp("cache") / EXAMPLES
     path.write_bytes(odd.files[EXAMPLES])
-    examples = Examples.read(path, school.backbone.weights.name)
+    examples = Examples.read(path, context.backbone.weights.name)
     assert examples
     return examples
 
 
-def test_new_pictures_are_told_apart(odd: Taught, models: ModelRepository) -> None:
+def test_new_pictures_are_told_apart(odd: TrainedModel, models: ModelRepository) -> None:
     assert models.trained_dir
     publish(models.trained_dir, "shapes", odd.record, odd.files)
     classifier = models.load("shapes")
     for label in ("red", "blue"):
         for number in (50, 51, 52):
-            canvas = Picture.read(shape(label, number), ImageLimits()).canvas(classifier.backbone.fit)
+            canvas = Picture.read(shape(label, number), ImageLimits()).canvas(classifier.backbone.preprocessing)
             pixels = torch.from_numpy(canvas).permute(2, 0, 1)[None].float() / 255
             assert classifier.labels[int(classifier.logits(pixels).argmax())].label == label
     assert [one.display_in("tr") for one in classifier.labels] == ["blue", "kırmızı daire"]
 
 
-def test_the_record_tells_what_was_learned(odd: Taught) -> None:
+def test_the_record_tells_what_was_learned(odd: TrainedModel) -> None:
     training, metrics = odd.record["training"], odd.record["metrics"]
     assert training["counts"] == {"blue": 7, "red": 7}
     assert training["pictures"] == metrics["pictures_judged"] == 14
     assert sum(map(sum, metrics["confusion"])) == 14
     assert json.loads(json.dumps(odd.record, allow_nan=False)) == odd.record
-    strangers = metrics["unknown"]["strangers"]
-    assert {name: one["pictures"] for name, one in strangers.items()} == {"dogs": 2, "cats": 1, "noise": 16}
-    assert all(one["auroc"] > 0.9 for one in strangers.values())
+    out_of_distribution = metrics["unknown"]["strangers"]
+    assert {name: one["pictures"] for name, one in out_of_distribution.items()} == {"dogs": 2, "cats": 1, "noise": 16}
+    assert all(one["auroc"] > 0.9 for one in out_of_distribution.values())
     assert json.loads(odd.files[LABELS])[1]["imagenet"] == [417]
 
 
-def test_oddities_and_broken_pictures_are_told(odd: Taught) -> None:
+def test_oddities_and_broken_pictures_are_told(odd: TrainedModel) -> None:
     told = {one.kind: one.pictures for one in odd.warnings}
     assert told["skipped"] == ("red/broken.png",)
     assert set(told["duplicates"]) == {"red/0.png", "red/copy.png"}
@@ -120,7 +120,7 @@ def test_oddities_and_broken_pictures_are_told(odd: Taught) -> None:
 
 
 def test_the_same_seed_gives_the_same_head_and_known_pictures_are_not_looked_at(
-    odd: Taught, taught_of: Teach, remembered: Examples, counting: Counting
+    odd: TrainedModel, taught_of: Teach, remembered: Examples, counting: Counting
 ) -> None:
     assert taught_of(ODD).files[HEAD] == odd.files[HEAD]
     counting.seen.clear()
@@ -129,11 +129,11 @@ def test_the_same_seed_gives_the_same_head_and_known_pictures_are_not_looked_at(
 
 
 def test_a_correction_needs_no_picture_again(
-    odd: Taught, remembered: Examples, school: School, counting: Counting
+    odd: TrainedModel, remembered: Examples, context: TransferContext, counting: Counting
 ) -> None:
     labels = Labels.from_records(json.loads(odd.files[LABELS]))
     counting.seen.clear()
-    found = finish(correct(remembered, {"blue/copy.png": "red", "red/0.png": None}, Plan(), school, labels))
+    found = run_steps(correct(remembered, {"blue/copy.png": "red", "red/0.png": None}, Plan(), context, labels))
     assert sum(counting.seen) == 16  # noise alone
     assert found.record["training"]["counts"] == {"blue": 6, "red": 7}
     assert "same-picture-in-two-classes" not in {one.kind for one in found.warnings}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.vision.ask import finish
+from app.vision.ask import run_steps
 from app.vision.transfer.archive import NotEnoughImagesError
 from app.vision.transfer.examples import Examples
 from app.vision.transfer.training import CROSS_VALIDATED, Learned, classes_of, count_of_fits, learn, oddities, split
@@ -29,7 +29,7 @@ def examples_of(number: int, classes: int = 2, *, apart: float = 0.6, dimensions
 
 def learned(examples: Examples) -> Learned:
     classes = classes_of(examples)
-    return finish(learn(examples, classes, split(examples, classes, parts=5, seed=0), seed=0))
+    return run_steps(learn(examples, classes, split(examples, classes, parts=5, seed=0), seed=0))
 
 
 def test_the_numbers_agree_with_each_other() -> None:
