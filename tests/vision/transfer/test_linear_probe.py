@@ -50,7 +50,7 @@ def fitted(
 
 
 @pytest.mark.parametrize(("number", "dimensions", "classes"), [(30, 60, 3), (300, 20, 4), (60, 60, 2)])
-@pytest.mark.parametrize("strength", [1.0, 0.01, 0.001])
+@pytest.mark.parametrize("l2_penalty", [1.0, 0.01, 0.001])
 def test_ends_at_the_optimum_of_the_regularised_logistic_regression(
     number: int, dimensions: int, classes: int, l2_penalty: float
 ) -> None:
