@@ -27,6 +27,8 @@ RUN --mount=type=cache,target=/root/.cache/uv \
 FROM dependencies AS code
 COPY pyproject.toml README.md ./
 COPY app app
+# The wheel carries the models; readable whatever the umask of the checkout was.
+COPY --chmod=755 models models
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv pip install --no-deps --target /opt/inkblot .
 
@@ -34,8 +36,6 @@ FROM python:${PYTHON}
 RUN useradd --uid 10001 --user-group --home-dir /var/lib/inkblot --create-home --skel /nonexistent \
     --shell /usr/sbin/nologin inkblot
 COPY --from=dependencies /opt/venv /opt/venv
-# Models lie beside the package, where the service looks for them; readable whatever the umask of the checkout was.
-COPY --chmod=755 models /opt/inkblot/models
 COPY --from=code /opt/inkblot /opt/inkblot
 ENV PATH=/opt/inkblot/bin:/opt/venv/bin:$PATH \
     PYTHONPATH=/opt/inkblot \

@@ -11,6 +11,7 @@ from typing import Final, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from app import __version__
 from app.api import problems
@@ -29,6 +30,7 @@ from app.api.routes import (
     teach,
 )
 from app.api.uploads import uploads
+from app.jobs.files import StorageDownError
 from app.process.address import probe_address
 from app.process.child import Child
 from app.process.cleanup import sweep
@@ -117,11 +119,11 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 async def _open_jobs(settings: Settings) -> JobDesk:
-    """Tries again until the database can be reached."""
+    """Tries again until the database can be reached; any other error is a fault that waiting does not mend."""
     while True:
         try:
             return await asyncio.to_thread(job_desk_for, settings)
-        except Exception:  # classification does not need it
+        except (SQLAlchemyError, OSError, StorageDownError):  # classification does not need it
             log.exception("The queue of the jobs cannot be opened; tried again in %g s.", _AGAIN_S)
             await asyncio.sleep(_AGAIN_S)
 

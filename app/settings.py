@@ -62,6 +62,13 @@ def _formats(text: str) -> tuple[str, ...]:
     return names
 
 
+def _shipped_models() -> Path:
+    """Beside the package in a checkout; a wheel carries them within."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent / "models"
+    return beside if (beside / "imagenet").is_dir() else package / "models"
+
+
 def _setting(default: object, read: Callable[[str], object], text: str) -> Any:  # noqa: ANN401 -- as dataclasses.field
     metadata = {"read": read, "text": text}
     if callable(default):
@@ -75,7 +82,7 @@ class Settings:
     port: int = _setting(8000, _port, "port to listen on")
     data_dir: Path = _setting(Path("var"), Path, "caches and whatever the service writes")
     models_dir: Path = _setting(
-        Path(__file__).resolve().parent.parent / "models", Path, "the models that ship; default: beside the package"
+        _shipped_models, Path, "the models that ship; default: `models` beside the package, or within it"
     )
     weights_dir: Path | None = _setting(
         None, Path, "torchvision checkpoints of further backbones (`.pth`, `.safetensors`)"

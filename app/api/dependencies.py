@@ -6,20 +6,19 @@ They are coroutines, since FastAPI runs a plain function in a thread of its own,
 import asyncio
 import re
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, cast
 
 from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
 
-from app.api.problems import (
+from app.api.accept import accepted, quality
+from app.api.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
     JobsUnavailableError,
     MalformedRequestError,
     ModelLoadingError,
-    NotAcceptableError,
 )
 from app.settings import Settings
 from app.vision.serving.predictor import Predictor as VisionPredictor
@@ -57,26 +56,9 @@ def preferred_language(request: Request) -> str:
     return min(ranked)[2] if ranked else LANGUAGES[0]
 
 
-def quality(parameters: str) -> float:
-    """The `q` among the parameters of a choice; 1 without, or if it is no number."""
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "q":
-            with suppress(ValueError):
-                return float(value)
-    return 1.0
-
-
 async def accepts_json(request: Request) -> None:
     """Raises `NotAcceptableError` unless the Accept header leaves room for JSON."""
-    accept = request.headers.get("accept", "")
-    if not accept.strip():
-        return
-    for choice in accept.split(","):
-        media, _, parameters = choice.partition(";")
-        if media.strip().lower() in {"*/*", "application/*", "application/json"} and quality(parameters) > 0:
-            return
-    raise NotAcceptableError(f"This path answers in application/json, and the Accept header has only {accept!r}.")
+    accepted(request.headers.get("accept", ""), ("application/json",))
 
 
 def milliseconds_since_start(request: Request) -> float:

@@ -10,7 +10,8 @@ from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import BodyTooLargeError, Problem
+from app.api.errors import BodyTooLargeError
+from app.api.problems import Problem
 
 _SANE_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _HEADERS: Final = {

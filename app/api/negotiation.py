@@ -8,8 +8,8 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect
 
-from app.api.dependencies import milliseconds_since_start, quality
-from app.api.problems import NotAcceptableError
+from app.api.accept import accepted
+from app.api.dependencies import milliseconds_since_start
 from app.api.schemas.classify import Timing
 from app.api.schemas.inspect import LookTiming, timing_of
 from app.vision.inspection.inspection import Explanation, Maps
@@ -45,24 +45,8 @@ def negotiated(request: Request, wanted: str | None, forms: tuple[str, ...]) -> 
     accept = request.headers.get("accept", "").strip()
     if wanted or not accept:
         return wanted or forms[0]
-    ranked = {form: _liking(accept, MEDIA_TYPES[form]) for form in forms}
-    best = max(forms, key=lambda form: ranked[form])
-    if ranked[best] <= 0:
-        offered = ", ".join(MEDIA_TYPES[form] for form in forms)
-        raise NotAcceptableError(f"This path answers in {offered}, and the Accept header has only {accept!r}.")
-    return best
-
-
-def _liking(accept: str, media: str) -> float:
-    """The quality that the most specific range of the header gives to a media type (RFC 9110, 12.5.1)."""
-    found: tuple[int, float] = (0, 0.0)
-    for choice in accept.split(","):
-        name, _, parameters = choice.partition(";")
-        ranges = {"*/*": 1, f"{media.partition('/')[0]}/*": 2, media: 3}
-        specific = ranges.get(name.strip().lower(), 0)
-        if specific > found[0]:
-            found = specific, quality(parameters)
-    return found[1]
+    by_media = {MEDIA_TYPES[form]: form for form in forms}
+    return by_media[accepted(accept, tuple(by_media))]
 
 
 async def answered(

@@ -13,7 +13,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.api.problems import BodyTimeoutError, MalformedRequestError, UploadsFullError
+from app.api.errors import BodyTimeoutError, MalformedRequestError, UploadsFullError
 from app.settings import Settings
 from app.vision.transfer.archive import Archive
 

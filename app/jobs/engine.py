@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from torch import Tensor
 
+from app.jobs.job import DeadlineExceededError
 from app.vision.ask import Algorithm, Answer, Ask, Pause, Progress, Steps, answer
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,6 @@ _REMEMBERED: Final = 15
 
 class CanceledError(Exception):
     """Somebody does not want the result any more."""
-
-
-class DeadlineExceededError(Exception):
-    """The time that the job was given is over."""
 
 
 class EngineStoppedError(Exception):

@@ -20,6 +20,14 @@ class Status(StrEnum):
         return self not in {Status.QUEUED, Status.RUNNING}
 
 
+class DeadlineExceededError(Exception):
+    """The time that a job was given is over."""
+
+
+class WorkerDiedError(Exception):
+    """Workers died of a job, again and again."""
+
+
 class UnknownJobError(LookupError):
     """No job has this id, or it was deleted."""
 

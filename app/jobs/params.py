@@ -103,7 +103,9 @@ class AdversarialImageChoices(BaseModel):
     method: Literal["robust", "minimal", "pgd", "fgsm", "lesson"] = Field(
         "robust", description="`robust` survives JPEG and resizing, `minimal` changes as little as possible."
     )
-    norm: Literal["linf", "l2"] = Field("linf", description="What epsilon measures.")
+    norm: Literal["linf", "l2"] = Field(
+        "linf", description="What epsilon measures; for `minimal` always the L2 norm of all values."
+    )
     epsilon: Annotated[float | None, BeforeValidator(_share)] = Field(
         None, gt=0, description="Largest change, as 0.03137 or 8/255; default: the method's."
     )

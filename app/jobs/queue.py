@@ -3,9 +3,12 @@
 One workflow of DBOS is one job, and the workflow's stream holds the job's events, in SQLite or PostgreSQL.
 """
 
+import itertools
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -41,6 +44,8 @@ _STATUS: Final = {
     "CANCELLED": Status.CANCELED,
     "MAX_RECOVERY_ATTEMPTS_EXCEEDED": Status.FAILED,
 }
+_PAGE: Final = 100
+"""Jobs that are read at once for a list."""
 _UNKNOWN_WORK_S: Final = 5.0
 """What a job is expected to take before one of its kind was seen."""
 
@@ -62,7 +67,9 @@ class JobQueue:
         migrate(self._engine, url)
         self._client = DBOSClient(system_database_engine=self._engine, serializer=SERIALIZER)
         self._tables = Tables(self._engine)
-        self._submitting = threading.Lock()
+        self._changed = threading.Condition()
+        self._submitting: set[str] = set()
+        self._underway: Counter[str] = Counter()
 
     def close(self) -> None:
         self._client.destroy()
@@ -74,36 +81,68 @@ class JobQueue:
         Raises `TooManyJobsError`, `StorageFullError`, or `KeyReusedError` if the key came with another order.
         """
         digest = _digest(order)
-        with self._submitting:  # the limits hold for what one process accepts at a time
-            identity = _id_of(order.client, key) if key else f"job_{token_hex(12)}"
+        identity = _id_of(order.client, key) if key else f"job_{token_hex(12)}"
+        with self._one_at_a_time(identity):
             if key and (present := self._found(identity)):
                 return self._told(_same(present, digest))
-            turn = self._turn(order.client)
-            self._files.check_room()
-            if order.upload is not None:
-                self._files.keep(identity, "upload", order.upload)
+            self._reserve(order.client)
             try:
-                self._client.enqueue(
-                    {
-                        "queue_name": QUEUE,
-                        "workflow_name": WORKFLOW,
-                        "workflow_id": identity,
-                        "app_version": VERSION,
-                        "authenticated_user": order.client,
-                        "priority": turn,
-                        "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest},
-                    },
-                    identity,
-                    order.kind,
-                    dict(order.input),
-                )
+                self._files.check_room()
+                if order.upload is not None:
+                    self._files.keep(identity, "upload", order.upload)
+                self._enqueue(identity, order, digest)
             except Exception:
+                with self._changed:
+                    self._underway[order.client] -= 1
                 self._files.delete(identity)
                 raise
         found = self._found(identity)
         if found is None:
             raise UnknownJobError(f"The job {identity} was deleted at once.")
         return self._told(_same(found, digest))
+
+    @contextmanager
+    def _one_at_a_time(self, identity: str) -> Iterator[None]:
+        """Of requests with one key the later ones wait until the first was accepted; no others do."""
+        with self._changed:
+            self._changed.wait_for(lambda: identity not in self._submitting)
+            self._submitting.add(identity)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._submitting.remove(identity)
+                self._changed.notify_all()
+
+    def _reserve(self, client: str) -> None:
+        """Count an order while its upload is on its way, so that the limits hold; raises `TooManyJobsError`."""
+        with self._changed:
+            counts = Counter(self._tables.active_by_client()) + self._underway
+            if sum(counts.values()) >= self._limits.total:
+                raise TooManyJobsError("The queue is full.", self._retry_after())
+            if counts[client] >= self._limits.per_client:
+                raise TooManyJobsError(
+                    f"You have {counts[client]} jobs that are not done; more are not accepted.", self._retry_after()
+                )
+            self._underway[client] += 1
+
+    def _enqueue(self, identity: str, order: Order, digest: str) -> None:
+        with self._changed:
+            self._client.enqueue(
+                {
+                    "queue_name": QUEUE,
+                    "workflow_name": WORKFLOW,
+                    "workflow_id": identity,
+                    "app_version": VERSION,
+                    "authenticated_user": order.client,
+                    "priority": self._turn(order.client),
+                    "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest},
+                },
+                identity,
+                order.kind,
+                dict(order.input),
+            )
+            self._underway[order.client] -= 1
 
     def came_before(self, client: str, key: str) -> bool:
         """Whether an idempotency key of this client has made a job."""
@@ -124,13 +163,22 @@ class JobQueue:
         names = [name for name, one in _STATUS.items() if one is status]
         if status in {Status.SUCCEEDED, Status.FAILED}:
             names.append("SUCCESS")  # a job that failed ended well as a workflow: see `Job.outcome`
-        rows = self._client.list_workflows(
-            name=WORKFLOW, user=client, status=names or None, limit=4 * limit if status else limit, sort_desc=True
-        )
-        jobs = [self._told(row) for row in rows]
-        now = datetime.now(UTC)
-        fresh = [job for job in jobs if job.expires_at is None or job.expires_at > now]
-        return [job for job in fresh if status is None or job.status is status][:limit]
+        now, found = datetime.now(UTC), []
+        for start in itertools.count(
+            0, _PAGE
+        ):  # whether a job failed stands in its outcome, which no query can ask for
+            rows = self._client.list_workflows(
+                name=WORKFLOW, user=client, status=names or None, limit=_PAGE, offset=start, sort_desc=True
+            )
+            for row in rows:
+                job = self._job(row)
+                if (status is None or job.status is status) and (job.expires_at is None or job.expires_at > now):
+                    found.append(self._told(row))
+                    if len(found) == limit:
+                        return found
+            if len(rows) < _PAGE:
+                return found
+        raise AssertionError
 
     def cancel(self, identity: str) -> Job:
         """Idempotent: a job that has ended stays as it is."""
@@ -159,13 +207,6 @@ class JobQueue:
 
         So clients take turns, and nobody waits for the pile of another.
         """
-        counts = self._tables.active_by_client()
-        if sum(counts.values()) >= self._limits.total:
-            raise TooManyJobsError("The queue is full.", self._retry_after())
-        if counts.get(client, 0) >= self._limits.per_client:
-            raise TooManyJobsError(
-                f"You have {counts[client]} jobs that are not done; more are not accepted.", self._retry_after()
-            )
         return max(self._tables.latest_turn(), self._tables.latest_turn(client) + 1)
 
     def _retry_after(self) -> int:
@@ -196,7 +237,9 @@ class JobQueue:
         outcome = row.output if isinstance(row.output, Mapping) else {}
         status = _STATUS.get(row.status) or Status(str(outcome.get("status", Status.SUCCEEDED)))
         if status is Status.FAILED and not outcome:
-            outcome = {"error": {"slug": "worker-died", "detail": "The worker died of this job, again and again."}}
+            outcome = {
+                "error": {"kinds": ["WorkerDiedError"], "detail": "The worker died of this job, again and again."}
+            }
         finished = _time(row.completed_at)
         return Job(
             id=row.workflow_id,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,9 +21,10 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from app.jobs.database import Alive
-from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run, run_alone
+from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.files import PREVIEW, FileStore
-from app.jobs.kinds.images import JobResult, Tasks, preview_file, slug_of
+from app.jobs.job import DeadlineExceededError
+from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
 from app.jobs.params import CORRECTION, MODEL
 from app.jobs.queue import QUEUE, VERSION
@@ -53,7 +55,7 @@ class Worker:
         engine: sa.Engine,
         files: FileStore,
         tasks: Tasks,
-        lessons: TrainingJobs,
+        training_jobs: TrainingJobs,
         *,
         name: str,
         device: str,
@@ -63,7 +65,7 @@ class Worker:
     ) -> None:
         """`name` must be held (see `database.first_free`); `running` jobs run at once, and are kept for `keep`."""
         self._database, self._files, self._device = engine, files, device
-        self._tasks, self._training_jobs = tasks, lessons
+        self._tasks, self._training_jobs = tasks, training_jobs
         self._name, self._at_once = name, running
         self._keep = keep
         self._tables = Tables(engine)
@@ -148,11 +150,11 @@ class Worker:
             record = {"status": "canceled"}
         except DeadlineExceededError:
             detail = "The time that was given with deadline_s is over."
-            record = {"status": "failed", "error": {"slug": "deadline-exceeded", "detail": detail}}
+            record = {"status": "failed", "error": {"kinds": [DeadlineExceededError.__name__], "detail": detail}}
         except Exception as error:  # a failed job must not stop the next one
-            slug = slug_of(error)
-            record = {"status": "failed", "error": {"slug": slug, "detail": str(error)}}
-            log.warning("The job %s failed: %s", identity, error, exc_info=error if slug == "internal" else None)
+            kinds = kinds_of(error)
+            record = {"status": "failed", "error": {"kinds": kinds, "detail": str(error)}}
+            log.warning("The job %s failed: %s", identity, error, exc_info=None if kinds else error)
         finally:
             self._ours.pop(identity, None)
         news.put_nowait(None)
@@ -180,11 +182,11 @@ class Worker:
             publish("progress", told | {"eta_s": round(eta_s, 2)})
 
         def on_preview(step: int, pixels: Tensor) -> None:
-            self._writer.submit(self._show, identity, step, pixels.detach().clone(), publish)
+            self._write(identity, partial(self._show, identity, step, pixels.detach().clone(), publish))
 
         def on_state(state: Mapping[str, Tensor]) -> None:
             data = save({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
-            self._writer.submit(self._files.keep, identity, _CHECKPOINT, data)
+            self._write(identity, partial(self._files.keep, identity, _CHECKPOINT, data))
 
         run = Run(
             algorithm,
@@ -209,9 +211,20 @@ class Worker:
             self._on_thread()
             run_alone(run, self._stop.is_set)
 
-        thread = threading.Thread(target=attend, name="lesson", daemon=True)
+        thread = threading.Thread(target=attend, name="training", daemon=True)
         self._alone = [*(one for one in self._alone if one.is_alive()), thread]
         thread.start()
+
+    def _write(self, identity: str, what: Callable[[], object]) -> None:
+        """In the writer's thread; a full disk costs the job its checkpoint or preview, and is told in the log."""
+
+        def attempt() -> None:
+            try:
+                what()
+            except Exception:  # the job goes on without
+                log.exception("A checkpoint or preview of the job %s was not written.", identity)
+
+        self._writer.submit(attempt)
 
     def _show(self, identity: str, step: int, pixels: Tensor, publish: Publish) -> None:
         self._files.put(identity, PREVIEW, preview_file(pixels))
@@ -258,6 +271,11 @@ class Worker:
         old = self._files.jobs(older_than=_YOUNG)
         for identity in old - self._tables.states(old).keys():
             self._files.delete(identity)
+
+
+def kinds_of(error: Exception) -> list[str]:
+    """The names of our own classes of an error, the most special first; none for a bug. The API translates them."""
+    return [kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("app.")]
 
 
 def _is_news(record: logging.LogRecord) -> bool:

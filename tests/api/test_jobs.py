@@ -3,12 +3,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from app.jobs.job import Order
 from app.settings import Settings
+from app.wiring import job_desk_for
 from tests.conftest import ROOT, SAMPLES
 
 QUICK = {"objective": {"label": "zebra"}, "preset": "quick", "steps": 3, "size": 96, "seed": 1}
@@ -238,3 +242,28 @@ def test_unknown_jobs_and_files(client: TestClient) -> None:
 def test_a_wrong_method_is_told_the_right_ones(client: TestClient) -> None:
     answer = client.put("/v1/jobs/job_nothing")
     assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET")
+
+
+@pytest.mark.usefixtures("worker")
+def test_listeners_of_a_job_that_is_deleted_are_told_so(client: TestClient) -> None:
+    job = submit(client, ENDLESS)
+    with ThreadPoolExecutor(8) as pool:
+        streams = [pool.submit(client.get, job["links"]["events"]) for _ in range(8)]
+        text = ""
+        while '"step"' not in text:
+            text = client.get(job["links"]["events"], headers={"Accept": "application/json"}).text
+        assert client.delete(job["links"]["self"]).status_code == 204
+        ends = [events_of(stream.result().text)[-1] for stream in streams]
+    assert {(end["event"], end["data"]["status"]) for end in ends} <= {("end", "deleted"), ("end", "canceled")}
+    assert ends
+
+
+@pytest.mark.usefixtures("worker")
+def test_why_a_job_failed_is_told_by_the_same_table_as_any_error(client: TestClient, settings: Settings) -> None:
+    queue = job_desk_for(settings).queue
+    order = Order("ideal_image", "imagenet/quick", "testclient", {**QUICK, "objective": {"label": "no such class"}})
+    job = queue.submit(replace(order, input={**order.input, "model": "imagenet"}))
+    failed = finished(client, {"links": {"self": f"/v1/jobs/{job.id}"}})
+    assert failed["error"]["type"] == "/problems/unknown-label"
+    assert failed["error"]["status"] == 422
+    queue.close()

@@ -3,7 +3,8 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.problems import KINDS, Problem
+from app.api.problem_types import KINDS
+from app.api.problems import Problem
 from app.main import create_app
 from app.settings import Settings
 from app.vision.serving.batcher import QueueFullError

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.jobs.engine import CanceledError, DeadlineExceededError, Engine, EngineStoppedError, Run, run_alone
+from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
+from app.jobs.job import DeadlineExceededError
 from app.vision.ask import Activity, Algorithm, Ask, Pause, Progress, Steps, run
 from app.vision.classifier import Classifier
 from app.vision.models.repository import ModelRepository

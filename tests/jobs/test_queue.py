@@ -1,3 +1,5 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -5,7 +7,7 @@ import pytest
 
 from app.jobs.files import FileStore, StorageFullError
 from app.jobs.job import KeyReusedError, Order, Status, TooManyJobsError, UnknownJobError
-from app.jobs.queue import JobQueue
+from app.jobs.queue import JobQueue, QueueLimits
 from app.settings import Settings
 
 
@@ -83,3 +85,33 @@ def test_a_full_store_takes_no_more_jobs(queue: JobQueue, job_settings: Settings
     queue.submit(replace(order(), upload=b"123456"))
     with pytest.raises(StorageFullError):
         queue.submit(order())
+
+
+class SlowStore(FileStore):
+    """A store that takes an upload only when it is let."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, max_bytes=1 << 20)
+        self.began, self.may_end = threading.Event(), threading.Event()
+
+    def keep(self, *args: Any) -> None:
+        self.began.set()
+        assert self.may_end.wait(10)
+        super().keep(*args)
+
+
+@pytest.mark.parametrize("job_settings", ["sqlite"], indirect=True)
+def test_a_large_upload_holds_up_nobody_and_counts_all_the_while(job_settings: Settings) -> None:
+    files = SlowStore(job_settings.jobs_files)
+    queue = JobQueue(job_settings.jobs_database, files, QueueLimits(per_client=1, total=9))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(queue.submit, replace(order("ada"), upload=b"a picture"))
+        assert files.began.wait(10)
+        assert queue.submit(order("bob")).status is Status.QUEUED
+        with pytest.raises(TooManyJobsError, match="1 jobs"):
+            queue.submit(order("ada"))
+        files.may_end.set()
+        assert slow.result().status is Status.QUEUED
+    queue.cancel(slow.result().id)
+    assert queue.submit(order("ada")).status is Status.QUEUED
+    queue.close()

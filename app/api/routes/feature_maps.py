@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.dependencies import Picture, Predictor, preferred_language
+from app.api.errors import ChoiceError
 from app.api.negotiation import answered, in_forms, negotiated
-from app.api.problems import ChoiceError, responses
+from app.api.problems import responses
 from app.api.routes.classify import PICTURE_BODY, PICTURE_PROBLEMS
 from app.api.schemas.inspect import FeatureMapChoices, LayerMaps, LayerMapsList, LookTiming
 from app.vision.classifier import Classifier

@@ -11,10 +11,12 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
+from app.api.accept import accepted
 from app.api.dependencies import Caller, Jobs, accepts_json, preferred_wait
-from app.api.problems import NotAcceptableError, UnknownFileError, responses
+from app.api.errors import UnknownFileError
+from app.api.problems import responses
 from app.api.schemas.jobs import JobChoices, JobEvent, JobEventList, JobList, JobOut
-from app.jobs.job import Event, Job, UnknownJobError
+from app.jobs.job import Event, Job, JobExpiredError, UnknownJobError
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -75,13 +77,10 @@ async def get_events(
 ) -> Response:
     """What happens to a job, as it happens (text/event-stream); with `Accept: application/json` what has happened."""
     job = await asyncio.to_thread(jobs.queue.get, job_id)
-    accept = request.headers.get("accept", "")
-    if "application/json" in accept and "text/event-stream" not in accept:
+    if accepted(request.headers.get("accept", ""), ("text/event-stream", "application/json")) == "application/json":
         listed = await _all_events(jobs, job)
         body = JobEventList(data=[event for event in listed if event.id > last_event_id])
         return Response(body.model_dump_json(), media_type="application/json")
-    if accept and not any(media in accept for media in ("text/event-stream", "text/*", "*/*")):
-        raise NotAcceptableError(f"Events come as text/event-stream or application/json, not as {accept!r}.")
     if job.status.is_final and last_event_id and last_event_id >= (await _all_events(jobs, job))[-1].id:
         return Response(status_code=204)  # tells an EventSource that it need not come again
     return StreamingResponse(_stream(jobs, job, last_event_id), 200, _STREAM, "text/event-stream")
@@ -182,13 +181,19 @@ async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
                 yield format_sse_event(comment="ping")
             if not begun:
                 job = await asyncio.to_thread(jobs.queue.get, job.id)
-    except StopAsyncIteration:
-        job = await asyncio.to_thread(jobs.queue.get, job.id)
-        yield _sse((await _all_events(jobs, job))[-1])
-    except UnknownJobError:  # deleted while somebody listened
-        return
+    except (StopAsyncIteration, UnknownJobError):  # it has ended, or was deleted while somebody listened
+        yield _sse(await _end(jobs, job))
     finally:
         await events.aclose()
+
+
+async def _end(jobs: Jobs, job: Job) -> JobEvent:
+    """The last event of a job that has ended; of one that was deleted, or is not kept any longer, that it is gone."""
+    try:
+        job = await asyncio.to_thread(jobs.queue.get, job.id)
+    except (UnknownJobError, JobExpiredError):
+        return JobEvent(id=0, event="end", data={"status": "deleted", "job": None})
+    return (await _all_events(jobs, job))[-1]
 
 
 def _sse(event: JobEvent) -> bytes:

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from app.api.problems import KINDS
+from app.api.problem_types import KINDS
 
 WEB: Final = Path(__file__).resolve().parent.parent.parent / "web"
 _POLICY: Final = (

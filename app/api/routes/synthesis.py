@@ -17,7 +17,8 @@ from app.api.dependencies import (
     accepts_json,
     preferred_wait,
 )
-from app.api.problems import ChoiceError, responses
+from app.api.errors import ChoiceError
+from app.api.problems import responses
 from app.api.routes.classify import PICTURE_BODY, PICTURE_PROBLEMS
 from app.api.routes.jobs import job_response, wait_for_end
 from app.api.schemas.jobs import JobOut

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.problems import KINDS
+from app.api.problem_types import KINDS, SECRET, slug_of
 from app.api.schemas.classify import Problem
 from app.jobs.job import Event, Job, Status
 
@@ -137,13 +137,15 @@ def _problem(job: Job) -> Problem | None:
     error = job.outcome.get("error")
     if error is None:
         return None
-    slug = error["slug"] if error["slug"] in KINDS else "internal"
+    # Jobs that ended before the kinds were stored have a slug.
+    slug = error.get("slug") or slug_of(error["kinds"])
+    slug = slug if slug in KINDS else "internal"
     kind = KINDS[slug]
     return Problem(
         type=f"/problems/{slug}",
         title=kind.title,
         status=int(kind.status),
-        detail=kind.title if slug == "internal" else error["detail"],
+        detail=kind.title if slug in SECRET else error["detail"],
         request_id=job.id,
         suggestions=None,
         errors=None,

@@ -14,34 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 from app import __version__
-from app.jobs.files import StorageDownError
 from app.jobs.params import ADVERSARIAL_IMAGE, IDEAL_IMAGE, AdversarialImageChoices, ChannelChoice, IdealImageChoices
 from app.vision.ask import Algorithm
 from app.vision.classifier import Classifier
-from app.vision.image import ImageLimits, InvalidImageError
-from app.vision.models.model_folder import BrokenModelError, ModelExistsError
-from app.vision.models.repository import ModelRepository, UnknownModelError
+from app.vision.image import ImageLimits
+from app.vision.models.model_folder import BrokenModelError
+from app.vision.models.repository import ModelRepository
 from app.vision.networks.backbones import MissingWeightsError, WeightsError
-from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image
+from app.vision.synthesis.adversarial_images import AdversarialImage, adversarial_image
 from app.vision.synthesis.ideal_images import ChannelObjective, ClassObjective, IdealImage, ideal_image
 from app.vision.synthesis.outcome import Outcome
-from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
-from app.vision.transfer.examples import NoExamplesError, UnknownPictureError
 
-_EXPECTED: Final[Mapping[type[Exception], str]] = {
-    TargetIsSourceError: "target-is-source",
-    InvalidImageError: "invalid-image",
-    UnknownModelError: "unknown-model",
-    BrokenModelError: "model-unavailable",
-    MissingWeightsError: "model-unavailable",
-    WeightsError: "model-unavailable",
-    DatasetError: "invalid-archive",
-    ModelExistsError: "model-exists",
-    NoExamplesError: "no-examples",
-    NotEnoughImagesError: "not-enough-images",
-    StorageDownError: "storage-down",
-    UnknownPictureError: "unknown-picture",
-}
 _LIBRARIES: Final = ("torch", "pillow", "numpy")
 
 Input = Mapping[str, Any]
@@ -178,11 +161,6 @@ class Tasks:
             "perturbation": ("perturbation.png", image.difference),
         }
         return _outcome(ADVERSARIAL_IMAGE, classifier, choices, upload, result, files)
-
-
-def slug_of(error: Exception) -> str:
-    """The type of problem that a failed job reports."""
-    return next((_EXPECTED[kind] for kind in type(error).__mro__ if kind in _EXPECTED), "internal")
 
 
 def preview_file(pixels: Tensor) -> bytes:

@@ -141,7 +141,7 @@ class ModelRepository:
         return read_labels(file_of(path, card.version, LABELS), path.stat().st_mtime_ns, card.num_classes)
 
     def original_labels(self) -> Labels:
-        """ImageNet's."""
+        """The classes of ImageNet; raises `BrokenModelError` where no model has its original head."""
         path = self._path_of_original()
         return read_labels(path.with_name(LABELS), path.stat().st_mtime_ns, self._read_card(path).num_classes)
 
@@ -177,9 +177,9 @@ class ModelRepository:
 
     def backbones(self) -> set[Backbone]:
         """Those that are in memory."""
-        return {backbone for backbone, _ in self._backbones.values()} | {
-            classifier.backbone for _, classifier in self._classifiers.values()
-        }
+        # Copies, since another thread may load a model meanwhile, which changes the dictionaries.
+        backbones, classifiers = tuple(self._backbones.values()), tuple(self._classifiers.values())
+        return {backbone for backbone, _ in backbones} | {classifier.backbone for _, classifier in classifiers}
 
     def file(self, name: str, file: str) -> Path | None:
         """Where this file of a model lies; None for a model without a folder."""
@@ -251,7 +251,13 @@ class ModelRepository:
         return next((path for path in paths if path.is_file()), None)
 
     def _path_of_original(self) -> Path:
-        return next(path for path, card in self._readable() if card.original_head)
+        """Raises `BrokenModelError` where no model has its original head."""
+        found = next((path for path, card in self._readable() if card.original_head), None)
+        if found is None:
+            raise BrokenModelError(
+                "No model here has the original head of its backbone: the folder `imagenet` is missing."
+            )
+        return found
 
     def changed(self, name: str) -> int:
         """When the card was last written; 0 for a model without a folder. On every request's way, hence no `Path`."""

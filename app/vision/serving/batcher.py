@@ -47,7 +47,8 @@ class Batcher(Generic[Item, Result]):
     """A bounded queue and the threads that empty it, each running a batch from first to last step.
 
     `run` gets 1..`max_batch` items and returns, in their order, a result or the exception that only this item's
-    caller gets to see. `on_thread` prepares each thread (its number of torch threads, say).
+    caller gets to see. `batch_of` says of an item how many there may be in a batch that it begins, if that is fewer.
+    `on_thread` prepares each thread (its number of torch threads, say).
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class Batcher(Generic[Item, Result]):
         max_batch: int = 16,
         max_queue: int = 256,
         max_courses: int = 16,
+        batch_of: Callable[[Item], int] | None = None,
         on_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self._run, self._on_thread = run, on_thread
-        self.max_batch, self._max_queue, self._max_courses = max_batch, max_queue, max_courses
+        self._max_batch, self._max_queue, self._max_courses = max_batch, max_queue, max_courses
+        self._batch_of = batch_of
         self._waiting: deque[Waiting[Item, Result]] = deque()
         self._courses: deque[_Following] = deque()
         self._running_courses, self._most_courses = 0, max(1, threads - 1)
@@ -166,7 +169,13 @@ class Batcher(Generic[Item, Result]):
             if self._may_go_on() and not (self._waiting and prefers_batch):
                 self._running_courses += 1
                 return self._courses.popleft()
-            return [self._waiting.popleft() for _ in range(min(share, self.max_batch, len(self._waiting)))] or None
+            most = min(share, self._most(), len(self._waiting))
+            return [self._waiting.popleft() for _ in range(most)] or None
+
+    def _most(self) -> int:
+        if self._batch_of is None or not self._waiting:
+            return self._max_batch
+        return min(self._max_batch, self._batch_of(self._waiting[0].item))
 
     def _may_go_on(self) -> bool:
         return bool(self._courses) and self._running_courses < self._most_courses

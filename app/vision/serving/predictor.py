@@ -112,12 +112,12 @@ class Predictor:
         self._threads = threads if self.device.type == "cpu" else 1
         self._forwards: dict[Backbone, StagedFeatureExtractor] = {}
         self._preparing = asyncio.Lock()
-        self._max_batch = max_batch
         self._batcher = Batcher(
             self._run,
             threads=self._threads,
             max_batch=max_batch,
             max_queue=max_queue,
+            batch_of=lambda upload: self._forward(upload.classifier).best_batch,
             on_thread=lambda: use_threads(1),  # the threads share the cores; more would fight for them
         )
 
@@ -178,7 +178,6 @@ class Predictor:
         log.info("%s is answered by %s, ready after %.1f s.", backbone.card.name, forward.name, seconds)
         used = self.repository.backbones()  # those of fine-tuned models that were deleted are let go
         self._forwards = {one: path for one, path in self._forwards.items() if one in used} | {backbone: forward}
-        self._batcher.max_batch = min(self._max_batch, forward.best_batch)
         self._run([_Upload(_WARM_UP, classifier, began)])  # Pillow, too, has something to load
 
     def _run(self, uploads: Sequence[_Upload]) -> Sequence[Prediction | Exception]:

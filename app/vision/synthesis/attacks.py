@@ -16,7 +16,7 @@ from torch.nn import functional
 from app.vision.ask import Activity, Algorithm, Answer, Ask, Progress
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits
-from app.vision.synthesis.quantization import pixels_of, round_to_norm, within_levels
+from app.vision.synthesis.quantization import pixels_of, round_to_norm, whole_levels, within_levels
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.transformations import TRANSFORMATIONS, transformed
 
@@ -84,7 +84,7 @@ class Attack:
 
 @dataclass(frozen=True)
 class Scene:
-    """What all methods work on: who is to be fooled, into what, and by which picture through which lens."""
+    """What all methods work on: who is to be fooled, into what, and by which picture through which resize."""
 
     classifier: Classifier
     resize: ResizeOperator
@@ -126,7 +126,7 @@ def pgd(
     state = dict(resume or {})
     change, velocity = state.get("change", torch.zeros_like(start)), state.get("velocity", torch.zeros_like(start))
     best, best_margin = state.get("best", change), float(state.get("margin", torch.tensor(-math.inf)))
-    step_size = max(1, round(bound / 2))
+    step_size, levels = max(1, round(bound / 2)), whole_levels(bound / 255)
     score = float(state["score"]) if "score" in state else None
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
         kept = {"change": change, "velocity": velocity, "best": best, "margin": torch.tensor(best_margin)}
@@ -142,7 +142,6 @@ def pgd(
         velocity = 0.75 * velocity + gradient / gradient.abs().mean().clamp(min=1e-20)
         if norm == "linf":
             size = max(1, step_size // (1 + step // 10))
-            levels = math.floor(bound + 1e-6)
             change = within_levels((change + size * velocity.sign()).clamp(-levels, levels), start)
         else:
             moved = change + velocity * (bound / 4 / velocity.norm().clamp(min=1e-20))
@@ -151,7 +150,10 @@ def pgd(
 
 
 def fgsm(scene: Scene, *, epsilon: float | None, norm: Norm) -> Algorithm[Attack]:
-    """One step along the gradient's sign (Goodfellow 2015), 8/255 by default; along the gradient for the L2 norm."""
+    """One step along the gradient's sign (Goodfellow 2015); along the gradient itself for the L2 norm.
+
+    `epsilon` bounds every value in [0, 1] (L∞, by default 8/255), or the L2 norm of all values (by default 3.0).
+    """
     start = scene.resize.start()
     none = torch.zeros_like(start)
     answered = yield scene.ask(scene.seen(none), none, 1, 1, None, {})
@@ -159,12 +161,15 @@ def fgsm(scene: Scene, *, epsilon: float | None, norm: Norm) -> Algorithm[Attack
     if norm == "l2":
         change = round_to_norm(gradient, 0.98 * (epsilon or 3.0) * 255, start, None)
     else:
-        change = within_levels(gradient.sign() * max(1, math.floor((epsilon or 8 / 255) * 255 + 1e-6)), start)
+        change = within_levels(gradient.sign() * whole_levels(epsilon or 8 / 255), start)
     return Attack(scene.resize.changed(change), 1)
 
 
 def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: State | None = None) -> Algorithm[Attack]:
-    """Plain gradient descent on the pixels, until the answer flips or the change exceeds epsilon (none by default)."""
+    """Plain gradient descent on the pixels, until the answer flips.
+
+    `epsilon` bounds every value in [0, 1] (L∞); by default nothing is bounded.
+    """
     steps = steps or STEPS["lesson"]
     start = scene.resize.start()
     state = dict(resume or {})
@@ -181,7 +186,7 @@ def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: St
         gradient = scene.pull_back(answered)
         moved = moved + gradient / gradient.abs().max().clamp(min=1e-20)
         if epsilon:
-            moved = moved.clamp(-epsilon * 255, epsilon * 255)
+            moved = moved.clamp(-whole_levels(epsilon), whole_levels(epsilon))
         change = within_levels(moved.round(), start)
     return Attack(scene.resize.changed(change), steps)
 
@@ -263,10 +268,12 @@ def robust(
 ) -> Algorithm[Attack]:
     """The smallest epsilon of a ladder whose picture survives PNG, JPEG 95, 90 and 75, and half the size.
 
-    Expectation over transformations (Athalye 2018): momentum sign steps (Dong 2018), each through two channels that
-    still fail, with a blurred gradient; then all channels are checked by real encodes.
+    Expectation over transformations (Athalye 2018): momentum sign steps (Dong 2018), each through two transformations
+    that still fail, with a blurred gradient; then all are checked by real encodes. `epsilon`, in [0, 1], bounds every
+    value (L∞); below 1/255 nothing can be changed.
     """
-    rungs = [levels for levels in _LADDER if epsilon is None or levels <= epsilon * 255 + 1e-6] or [1]
+    rungs = [levels for levels in _LADDER if epsilon is None or levels <= whole_levels(epsilon)]
+    rungs = rungs or [whole_levels(epsilon or 0.0)]
     plan = [(rung, step) for rung in rungs for step in range(_STEPS_A_RUNG)][: steps or STEPS["robust"]]
     preprocessing = scene.classifier.backbone.preprocessing
     start = scene.resize.start()

@@ -14,6 +14,11 @@ _BINS: Final = 4096
 _BISECTIONS: Final = 24
 
 
+def whole_levels(epsilon: float) -> int:
+    """The grey levels that a bound in [0, 1] leaves room for; 0 below 1/255. Rounding up would exceed the bound."""
+    return math.floor(epsilon * 255 + 1e-6)
+
+
 def within_levels(change: Tensor, start: Tensor) -> Tensor:
     """The change, cut where the picture would leave 0..255."""
     return torch.maximum(torch.minimum(change, 255 - start), -start)

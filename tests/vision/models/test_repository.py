@@ -121,3 +121,9 @@ def test_a_head_of_another_shape_is_broken(tmp_path: Path) -> None:
 def test_a_name_is_never_a_path(name: str) -> None:
     with pytest.raises(UnknownModelError):
         repository(ROOT / "models").load(name)
+
+
+def test_without_an_original_head_its_labels_are_missed_by_name(tmp_path: Path) -> None:
+    write_model(tmp_path)
+    with pytest.raises(BrokenModelError, match="original head"):
+        repository(tmp_path).original_labels()

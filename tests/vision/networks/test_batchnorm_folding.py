@@ -1,3 +1,6 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
@@ -120,3 +123,32 @@ def test_the_network_that_was_given_stays_as_it_was() -> None:
     assert network.get_submodule("2").inplace
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(torch.equal(values, before[name]) for name, values in network.state_dict().items())
+
+
+def test_a_network_is_folded_beside_others_that_run() -> None:
+    """A trace patches every module of the process: what other threads call meanwhile is let through."""
+    running, ended = fold_batchnorm(BACKBONES["resnet18"].build()), threading.Event()
+    pixels = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected = running(pixels)
+
+    def run() -> int:
+        passes = 0
+        while not ended.is_set():
+            with torch.inference_mode():
+                torch.testing.assert_close(running(pixels), expected)
+            passes += 1
+        return passes
+
+    before = nn.Module.__call__, nn.Module.__getattr__
+    networks = [with_statistics(BACKBONES["mobilenet_v2"].build()) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        beside = [pool.submit(run) for _ in range(2)]
+        folding = [pool.submit(fold_batchnorm, network) for network in networks]
+        try:
+            folded = [one.result() for one in folding]
+        finally:
+            ended.set()
+        assert all(one.result() for one in beside)
+    assert (nn.Module.__call__, nn.Module.__getattr__) == before
+    assert not any(isinstance(module, nn.BatchNorm2d) for network in folded for module in network.modules())

@@ -241,3 +241,18 @@ def test_closing_ends_the_courses_that_were_accepted() -> None:
             batcher.follow(counting(1, []))
 
     asyncio.run(scenario())
+
+
+def test_of_two_kinds_of_items_each_keeps_its_own_size() -> None:
+    async def scenario() -> None:
+        gate = Gate()
+        batcher: Batcher[int, int] = Batcher(gate.run, threads=1, batch_of=lambda item: 1 if item < 10 else 3)
+        first = batcher.submit(0)
+        await _entered(gate)
+        waiting = [batcher.submit(item) for item in (10, 12, 14, 2, 4, 16, 18)]
+        gate.open.set()
+        await asyncio.gather(first, *waiting)
+        await asyncio.to_thread(batcher.close)
+        assert gate.batches == [[0], [10, 12, 14], [2], [4], [16, 18]]
+
+    asyncio.run(scenario())

@@ -13,6 +13,7 @@ from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.models.repository import ModelRepository
 from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image, measure
+from app.vision.synthesis.attacks import Method
 from app.vision.synthesis.quantization import pixels_of, round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
 from tests.conftest import ROOT
@@ -226,3 +227,18 @@ def test_dogs_are_taken_for_cats_after_all_channels(classifier: Classifier, shar
         sizes.append(found.perturbation.linf)
     assert fooled == 5
     assert sorted(sizes)[2] <= 4
+
+
+@pytest.mark.parametrize(("method", "epsilon", "levels"), [
+    ("lesson", 2.6 / 255, 2), ("lesson", 0.4 / 255, 0), ("fgsm", 0.9 / 255, 0), ("fgsm", 2.6 / 255, 2),
+    ("robust", 0.5 / 255, 0), ("robust", 1.5 / 255, 1), ("pgd", 0.5 / 255, 0), ("pgd", 2.6 / 255, 2),
+])  # fmt: skip
+def test_no_value_changes_by_more_than_epsilon_not_even_by_rounding(
+    classifier: Classifier, dog: bytes, method: Method, epsilon: float, levels: int
+) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY, method=method, epsilon=epsilon, steps=3))
+    before, after = (
+        np.array(Image.open(BytesIO(data)).convert("RGB")).astype(int) for data in (dog, found.adversarial)
+    )
+    assert abs(after - before).max() == found.perturbation.linf <= levels
+    assert found.perturbation.linf == levels or found.success

@@ -1,0 +1,41 @@
+"""What only the API can find wrong with a request."""
+
+
+class ModelLoadingError(RuntimeError):
+    """The default model is not there yet."""
+
+
+class BodyTooLargeError(ValueError):
+    """More bytes than a request, or a picture in it, may have."""
+
+
+class BodyTimeoutError(TimeoutError):
+    """The client stopped sending in the middle of a body."""
+
+
+class MalformedRequestError(ValueError):
+    """A body that cannot be taken apart."""
+
+
+class JobsUnavailableError(RuntimeError):
+    """The queue of the jobs cannot be reached."""
+
+
+class UploadsFullError(RuntimeError):
+    """So many archives are being received that another must wait."""
+
+
+class UnknownFileError(LookupError):
+    """A job left no file of this name."""
+
+
+class ChoiceError(ValueError):
+    """A choice that cannot be, found out only with the model at hand; `pointer` says which."""
+
+    def __init__(self, pointer: str, message: str) -> None:
+        super().__init__(message)
+        self.pointer = pointer
+
+
+class NotAcceptableError(ValueError):
+    """Every form of the answer is excluded by the Accept header."""
