@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, NoReturn, Self, cast
+from typing import Any, BinaryIO, Final, NoReturn, Self, TypeGuard, cast
 from urllib.parse import quote
 
 import httpx2
@@ -20,6 +20,8 @@ from app.client.types import Job, JobEvent, Label, Model, Prediction, Ready
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 _ATTEMPTS: Final = 60
 _PATIENCE_S: Final = 60.0
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 2.0
 _EXPORT_S: Final = 180.0
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 
@@ -126,27 +128,32 @@ class Client:
         return cast("Job", self._ask("POST", f"/v1/jobs/{quote(identity, safe='')}/cancel"))
 
     def follow(self, job: Job) -> Iterator[JobEvent]:
-        """What happens to a job, as it happens, until its `end`; a broken line is taken up where it broke."""
-        last = 0
-        for _ in range(_ATTEMPTS):
-            request = self._http.build_request(
-                "GET", job["links"]["events"], headers={"Last-Event-ID": str(last)}, timeout=_PATIENCE_S
-            )
-            answer = self._once(request, stream=True)
+        """What happens to a job, as it happens, until its `end`; a broken line is taken up where it broke.
+
+        A service that is restarted is waited for: `NoServerError` after a minute without any sign of life.
+        """
+        last, patience = 0, _Patience()
+        while True:
+            answer = self._listen(job, last, patience)
             try:
-                if not answer.is_success:
-                    answer.read()
-                    raise NoServerError(f"{self._url} does not tell how the job goes: it said {status_of(answer)}.")
+                if answer.status_code == httpx2.codes.NO_CONTENT:
+                    yield self._end(job)
+                    return
                 for number, event in events(answer.iter_lines()):
+                    patience.renew()
                     last = number or last
-                    yield event
-                    if event["event"] == "end":
-                        return
-            except httpx2.RequestError:
-                time.sleep(1)
+                    if event is not None:
+                        yield event
+                        if event["event"] == "end":
+                            return
+            except httpx2.RequestError as error:
+                broke = reason_of(error)
+            else:
+                broke = "it ended too soon"
             finally:
                 answer.close()
-        raise NoServerError(f"The line to {self._url} breaks again and again.")
+            if not patience.wait():
+                raise NoServerError(f"The line to {self._url} breaks again and again: {broke}.")
 
     def file(self, path: str) -> bytes:
         """A file of a job, by the path that its result names."""
@@ -194,7 +201,7 @@ class Client:
         return answer.content
 
     def _refuse(self, answer: httpx2.Response, body: dict[str, Any] | None) -> NoReturn:
-        if body is not None and answer.is_error and {"type", "title"} <= body.keys():
+        if answer.is_error and _is_problem(body):
             raise ProblemError(body, _retry_after(answer))
         raise NoServerError(f"What answers at {self._url} is no Inkblot: it said {status_of(answer)}.")
 
@@ -209,9 +216,36 @@ class Client:
             time.sleep(wait)
         return answer
 
+    def _listen(self, job: Job, last: int, patience: "_Patience") -> httpx2.Response:
+        """An open stream of the events after the `last` one, or a 204; asked for as long as there is hope."""
+        while True:
+            request = self._http.build_request(
+                "GET", job["links"]["events"], headers={"Last-Event-ID": str(last)}, timeout=_PATIENCE_S
+            )
+            try:
+                answer = self._once(request, stream=True)
+            except NoServerError:
+                if patience.wait():
+                    continue
+                raise
+            if answer.is_success:
+                return answer
+            body, seconds = _json(answer), _retry_after(answer)
+            # A server's error that is no problem comes from a proxy, while the service behind it is restarted.
+            hope = seconds is not None or (answer.is_server_error and not _is_problem(body))
+            if not hope or not patience.wait(seconds or 0):
+                self._refuse(answer, body)
+
+    def _end(self, job: Job) -> JobEvent:
+        """The last event as the service tells it, for a line on which it has nothing more to say."""
+        ended = self.job(job["id"])
+        return {"event": "end", "data": {"status": ended["status"], "job": ended}}
+
     def _once(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
         try:
-            return self._http.send(request, stream=stream)
+            answer = self._http.send(request, stream=stream)
+            if not answer.is_success:
+                answer.read()  # a refusal is no stream: it is told as a whole
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise NoServerError(
                 f"No Inkblot answers at {self._url}. "
@@ -219,6 +253,30 @@ class Client:
             ) from error
         except httpx2.RequestError as error:
             raise NoServerError(f"{self._url} did not answer: {reason_of(error)}.") from error
+        return answer
+
+
+class _Patience:
+    """Pauses that grow, for a minute from the first of them; a sign of life starts both anew."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._pause = _FIRST_PAUSE_S
+        self._give_up: float | None = None
+
+    def wait(self, at_least: float = 0) -> bool:
+        """Sleeps, and says whether to try again; False, at once, if the minute would be over by then."""
+        now = time.monotonic()
+        if self._give_up is None:
+            self._give_up = now + _PATIENCE_S
+        pause = max(self._pause, at_least)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
+        if now + pause > self._give_up:
+            return False
+        time.sleep(pause)
+        return True
 
 
 def _params(choices: Mapping[str, object] | None) -> dict[str, str]:
@@ -255,6 +313,10 @@ def _json(answer: httpx2.Response) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
+
+
+def _is_problem(body: dict[str, Any] | None) -> TypeGuard[dict[str, Any]]:
+    return body is not None and {"type", "title"} <= body.keys()
 
 
 def _retry_after(answer: httpx2.Response) -> int | None:
