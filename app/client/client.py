@@ -5,136 +5,25 @@ with Client() as client:
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from json import loads
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Final, Literal, NoReturn, Self, TypedDict, cast
+from typing import Any, BinaryIO, Final, NoReturn, Self, TypeGuard, cast
 from urllib.parse import quote
 
 import httpx2
 
-from app import __version__
+from app.client.errors import NoServerError, ProblemError, reason_of, status_of
+from app.client.events import events
+from app.client.types import Job, JobEvent, Label, Model, Prediction, Ready
 
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
-MAX_PICTURE_BYTES: Final = 64 * 1024 * 1024
-"""More is not read from a file or an address; the service's own limit is usually lower."""
-_DOWNLOAD_S: Final = 60.0
 _ATTEMPTS: Final = 60
 _PATIENCE_S: Final = 60.0
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 2.0
 _EXPORT_S: Final = 180.0
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
-
-
-class Label(TypedDict):
-    index: int
-    label: str
-    display: str
-
-
-class ScoredLabel(Label):
-    score: float
-
-
-class ModelOfPrediction(TypedDict):
-    name: str
-    version: int
-    backbone: str
-    num_classes: int
-
-
-class ImageOfPrediction(TypedDict):
-    sha256: str
-    width: int
-    height: int
-    format: str
-
-
-class Unknown(TypedDict):
-    is_unknown: bool
-    score: float
-
-
-class Prediction(TypedDict):
-    object: Literal["prediction"]
-    model: ModelOfPrediction
-    image: ImageOfPrediction
-    predictions: list[ScoredLabel]
-    unknown: Unknown | None
-    timing_ms: dict[str, float]
-
-
-class Model(ModelOfPrediction):
-    object: Literal["model"]
-    description: str
-    licence: str | None
-    source: str | None
-    metrics: dict[str, Any]
-    training: dict[str, Any] | None
-    is_default: bool
-    is_trained: bool
-    links: dict[str, str]
-
-
-class Ready(TypedDict):
-    status: Literal["ready"]
-    version: str
-    model: str
-    device: str
-    forward: str
-
-
-class Job(TypedDict):
-    object: Literal["job"]
-    id: str
-    kind: str
-    status: Literal["queued", "running", "succeeded", "failed", "canceled"]
-    queue: dict[str, float] | None
-    progress: dict[str, Any] | None
-    preview: str | None
-    input: dict[str, Any]
-    result: dict[str, Any] | None
-    error: dict[str, Any] | None
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-    expires_at: str | None
-    links: dict[str, str]
-
-
-class JobEvent(TypedDict):
-    event: str
-    data: dict[str, Any]
-
-
-class ClientError(RuntimeError):
-    """What went wrong, as a sentence for a person."""
-
-
-class PictureError(ClientError):
-    """A picture that cannot be read or fetched; nothing was sent."""
-
-
-class NoServerError(ClientError):
-    """Nothing listens at the address, or it is no Inkblot."""
-
-
-class ProblemError(ClientError):
-    """The service's own answer (RFC 9457); `problem` holds all of it."""
-
-    def __init__(self, problem: Mapping[str, Any], retry_after: int | None = None) -> None:
-        self.problem = dict(problem)
-        self.slug = str(problem["type"]).rpartition("/")[2]
-        self.title = str(problem["title"])
-        self.detail = str(problem.get("detail") or self.title)
-        self.suggestions: tuple[str, ...] = tuple(problem.get("suggestions") or ())
-        self.request_id = str(problem.get("request_id", ""))
-        self.retry_after = retry_after
-        """Seconds after which to ask again; None if that would not help."""
-        sentence = self.detail if self.detail.endswith((".", "?", "!")) else f"{self.detail}."
-        hint = f" Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else ""
-        log = f" The service logged it under {self.request_id}." if self.slug == "internal" else ""
-        super().__init__(sentence + hint + log)
 
 
 class Client:
@@ -239,27 +128,32 @@ class Client:
         return cast("Job", self._ask("POST", f"/v1/jobs/{quote(identity, safe='')}/cancel"))
 
     def follow(self, job: Job) -> Iterator[JobEvent]:
-        """What happens to a job, as it happens, until its `end`; a broken line is taken up where it broke."""
-        last = 0
-        for _ in range(_ATTEMPTS):
-            request = self._http.build_request(
-                "GET", job["links"]["events"], headers={"Last-Event-ID": str(last)}, timeout=_PATIENCE_S
-            )
-            answer = self._once(request, stream=True)
+        """What happens to a job, as it happens, until its `end`; a broken line is taken up where it broke.
+
+        A service that is restarted is waited for: `NoServerError` after a minute without any sign of life.
+        """
+        last, patience = 0, _Patience()
+        while True:
+            answer = self._listen(job, last, patience)
             try:
-                if not answer.is_success:
-                    answer.read()
-                    raise NoServerError(f"{self._url} does not tell how the job goes: it said {_status(answer)}.")
-                for number, event in _events(answer.iter_lines()):
+                if answer.status_code == httpx2.codes.NO_CONTENT:
+                    yield self._end(job)
+                    return
+                for number, event in events(answer.iter_lines()):
+                    patience.renew()
                     last = number or last
-                    yield event
-                    if event["event"] == "end":
-                        return
-            except httpx2.RequestError:
-                time.sleep(1)
+                    if event is not None:
+                        yield event
+                        if event["event"] == "end":
+                            return
+            except httpx2.RequestError as error:
+                broke = reason_of(error)
+            else:
+                broke = "it ended too soon"
             finally:
                 answer.close()
-        raise NoServerError(f"The line to {self._url} breaks again and again.")
+            if not patience.wait():
+                raise NoServerError(f"The line to {self._url} breaks again and again: {broke}.")
 
     def file(self, path: str) -> bytes:
         """A file of a job, by the path that its result names."""
@@ -307,9 +201,9 @@ class Client:
         return answer.content
 
     def _refuse(self, answer: httpx2.Response, body: dict[str, Any] | None) -> NoReturn:
-        if body is not None and answer.is_error and {"type", "title"} <= body.keys():
+        if answer.is_error and _is_problem(body):
             raise ProblemError(body, _retry_after(answer))
-        raise NoServerError(f"What answers at {self._url} is no Inkblot: it said {_status(answer)}.")
+        raise NoServerError(f"What answers at {self._url} is no Inkblot: it said {status_of(answer)}.")
 
     def _patiently(self, request: Callable[[], httpx2.Request]) -> httpx2.Response:
         """A 503 that says when to come again is asked again, by a new request, for a minute at most."""
@@ -322,16 +216,67 @@ class Client:
             time.sleep(wait)
         return answer
 
+    def _listen(self, job: Job, last: int, patience: "_Patience") -> httpx2.Response:
+        """An open stream of the events after the `last` one, or a 204; asked for as long as there is hope."""
+        while True:
+            request = self._http.build_request(
+                "GET", job["links"]["events"], headers={"Last-Event-ID": str(last)}, timeout=_PATIENCE_S
+            )
+            try:
+                answer = self._once(request, stream=True)
+            except NoServerError:
+                if patience.wait():
+                    continue
+                raise
+            if answer.is_success:
+                return answer
+            body, seconds = _json(answer), _retry_after(answer)
+            # A server's error that is no problem comes from a proxy, while the service behind it is restarted.
+            hope = seconds is not None or (answer.is_server_error and not _is_problem(body))
+            if not hope or not patience.wait(seconds or 0):
+                self._refuse(answer, body)
+
+    def _end(self, job: Job) -> JobEvent:
+        """The last event as the service tells it, for a line on which it has nothing more to say."""
+        ended = self.job(job["id"])
+        return {"event": "end", "data": {"status": ended["status"], "job": ended}}
+
     def _once(self, request: httpx2.Request, *, stream: bool = False) -> httpx2.Response:
         try:
-            return self._http.send(request, stream=stream)
+            answer = self._http.send(request, stream=stream)
+            if not answer.is_success:
+                answer.read()  # a refusal is no stream: it is told as a whole
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise NoServerError(
                 f"No Inkblot answers at {self._url}. "
                 "Start one with `inkblot serve` or `make serve`, or name another with --server."
             ) from error
         except httpx2.RequestError as error:
-            raise NoServerError(f"{self._url} did not answer: {_reason(error)}.") from error
+            raise NoServerError(f"{self._url} did not answer: {reason_of(error)}.") from error
+        return answer
+
+
+class _Patience:
+    """Pauses that grow, for a minute from the first of them; a sign of life starts both anew."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self._pause = _FIRST_PAUSE_S
+        self._give_up: float | None = None
+
+    def wait(self, at_least: float = 0) -> bool:
+        """Sleeps, and says whether to try again; False, at once, if the minute would be over by then."""
+        now = time.monotonic()
+        if self._give_up is None:
+            self._give_up = now + _PATIENCE_S
+        pause = max(self._pause, at_least)
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE_S)
+        if now + pause > self._give_up:
+            return False
+        time.sleep(pause)
+        return True
 
 
 def _params(choices: Mapping[str, object] | None) -> dict[str, str]:
@@ -354,21 +299,6 @@ def _connections(base_url: str) -> httpx2.Client:
     )
 
 
-def _events(lines: Iterable[str]) -> Iterator[tuple[int | None, JobEvent]]:
-    """The number, where it has one, and the event of each block of a text/event-stream."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition(": ")
-        if line:
-            fields[name] = value
-        elif "data" in fields:
-            number = int(fields["id"]) if "id" in fields else None
-            yield number, {"event": fields.get("event", ""), "data": loads(fields["data"])}
-            fields = {}
-        else:
-            fields = {}
-
-
 def _from_start(content: bytes | BinaryIO | None) -> bytes | Iterator[bytes] | None:
     """A file is sent in pieces, so that it never is in memory as a whole."""
     if content is None or isinstance(content, bytes):
@@ -385,58 +315,11 @@ def _json(answer: httpx2.Response) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
+def _is_problem(body: dict[str, Any] | None) -> TypeGuard[dict[str, Any]]:
+    return body is not None and {"type", "title"} <= body.keys()
+
+
 def _retry_after(answer: httpx2.Response) -> int | None:
     seconds = answer.headers.get("Retry-After", "")
     unavailable = answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE
     return int(seconds) if unavailable and seconds.isascii() and seconds.isdigit() else None
-
-
-def read_picture(source: str) -> bytes:
-    """The bytes of a file or of an http(s) address, fetched here and never by the service. Raises `PictureError`."""
-    if source.casefold().startswith(("http://", "https://")):
-        return _download(source)
-    try:
-        with Path(source).open("rb") as file:
-            return read_all(file, source)
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or error
-        raise PictureError(f"{source} cannot be read: {reason}.") from error
-
-
-def read_all(file: BinaryIO, source: str) -> bytes:
-    """All bytes of an open file, unless there are none or too many. Raises `PictureError`, which names the `source`."""
-    return _within_limits([file.read(MAX_PICTURE_BYTES + 1)], source)
-
-
-def _within_limits(chunks: Iterable[bytes], source: str) -> bytes:
-    body = bytearray()
-    give_up = time.monotonic() + _DOWNLOAD_S
-    for chunk in chunks:
-        body += chunk
-        if len(body) > MAX_PICTURE_BYTES:
-            raise PictureError(f"{source} is larger than {MAX_PICTURE_BYTES // 1024**2} MiB.")
-        if time.monotonic() > give_up:
-            raise PictureError(f"{source} did not arrive within {_DOWNLOAD_S:.0f} s.")
-    if not body:
-        raise PictureError(f"{source} is empty.")
-    return bytes(body)
-
-
-def _download(url: str) -> bytes:
-    headers = {"User-Agent": f"inkblot/{__version__}", "Accept": "image/*,*/*;q=0.8"}
-    try:
-        with httpx2.stream("GET", url, headers=headers, follow_redirects=True, timeout=20) as answer:
-            if answer.is_success:
-                return _within_limits(answer.iter_bytes(), url)
-            reason = _status(answer)
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        raise PictureError(f"{url} cannot be fetched: {_reason(error)}.") from error
-    raise PictureError(f"{url} cannot be fetched: {reason}.")
-
-
-def _status(answer: httpx2.Response) -> str:
-    return f"{answer.status_code} {answer.reason_phrase}".rstrip()
-
-
-def _reason(error: Exception) -> str:
-    return str(error).rstrip(".") or type(error).__name__

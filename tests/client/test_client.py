@@ -2,7 +2,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
@@ -38,7 +38,7 @@ def problem(slug: str, status: int, retry_after: str | None = None, **more: obje
 
 
 @contextmanager
-def serving(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+def serving(handle: Callable[[BaseHTTPRequestHandler], None], *, port: int = 0) -> Iterator[str]:
     """The address of a web server that answers every GET with `handle`."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def serving(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         def handle_error(self, request: object, client_address: object) -> None:
             """A client that hangs up in the middle is what these tests want."""
 
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -61,13 +61,6 @@ def serving(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-@pytest.fixture
-def nobody() -> str:
-    """An address at which nothing listens."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
 
 
 def test_a_file_and_its_bytes_get_the_same_prediction(inkblot: Client, dog: bytes, tmp_path: Path) -> None:
