@@ -264,9 +264,9 @@ def test_the_default_backbone_comes_without_torchvision_timm_and_usage_reports(t
     code = """
 import sys, pathlib, app.main
 from app.vision.networks.backbones import load_backbone
-from app.vision.serving.runtimes import OpenVinoForward
+from app.vision.serving.runtimes import OpenVinoFeatureExtractor
 backbone, _ = load_backbone("efficientnet_lite0", None)
-OpenVinoForward(backbone, pathlib.Path(sys.argv[1]), threads=1)
+OpenVinoFeatureExtractor(backbone, pathlib.Path(sys.argv[1]), threads=1)
 print([name for name in ("torchvision", "timm") if name in sys.modules], sys.modules["openvino_telemetry"])
 """
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
