@@ -18,9 +18,9 @@ from app.vision.ask import run
 from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
+from app.vision.pixels import pixels_of
 from app.vision.synthesis.ideal_images import ClassObjective, ideal_image
 from app.vision.synthesis.priors import total_variation
-from app.vision.synthesis.quantization import pixels_of
 from app.vision.synthesis.transformations import png_of
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,7 +20,7 @@ from app.settings import Settings
 from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.networks.backbones import BACKBONES
-from app.vision.serving.runtimes import to_pixels
+from app.vision.pixels import to_pixels
 from tests.api.test_classify import png
 from tests.conftest import ROOT, wait_until_ready
 

@@ -21,6 +21,7 @@ from app.vision.image import ImageLimits
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository
 from app.vision.networks.backbones import MissingWeightsError, WeightsError
+from app.vision.pixels import to_levels
 from app.vision.synthesis.adversarial_images import AdversarialImage, adversarial_image
 from app.vision.synthesis.ideal_images import ChannelObjective, ClassObjective, IdealImage, ideal_image
 from app.vision.synthesis.outcome import Outcome
@@ -165,9 +166,8 @@ class Tasks:
 
 def preview_file(pixels: Tensor) -> bytes:
     """WebP of `(3, H, W)` in [0, 1]."""
-    levels = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     file = BytesIO()
-    Image.fromarray(levels).save(file, "WEBP", quality=85)
+    Image.fromarray(to_levels(pixels)).save(file, "WEBP", quality=85)
     return file.getvalue()
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from app.vision.classifier import Classifier
 from app.vision.export.script import is_lite, packages, script
 from app.vision.image import ImageLimits, Picture
-from app.vision.serving.runtimes import to_pixels
+from app.vision.pixels import to_pixels
 
 if TYPE_CHECKING:
     from app.vision.networks.backbones import Backbone

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from app.vision.networks.layers import capture
 from app.vision.networks.partial_network import partial_network
-from app.vision.serving.runtimes import to_pixels
+from app.vision.pixels import to_pixels
 
 if TYPE_CHECKING:
     from app.vision.classifier import Classifier

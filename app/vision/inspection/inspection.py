@@ -27,7 +27,7 @@ from app.vision.inspection.feature_maps import Channels, FeatureMaps
 from app.vision.inspection.focus import Focus, Region, focus_of
 from app.vision.labels import Scored
 from app.vision.networks.layers import Layer, find_layer
-from app.vision.serving.runtimes import to_pixels
+from app.vision.pixels import to_levels, to_pixels
 
 if TYPE_CHECKING:
     from app.vision.classifier import Classifier
@@ -278,9 +278,8 @@ def _in_pieces(algorithm: Algorithm[Result], forward: "StagedFeatureExtractor", 
 
 def _answered(ask: Ask, forward: "StagedFeatureExtractor") -> Answer:
     if ask.objective is None:
-        canvases = ask.canvas.mul(255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         with torch.inference_mode():
-            return Answer(ask.classifier.head(forward(canvases)).cpu())
+            return Answer(ask.classifier.head(forward(to_levels(ask.canvas))).cpu())
     (found,) = answer([ask])
     if isinstance(found, Exception):
         raise found

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.vision.networks.layers import capture
+from app.vision.pixels import to_pixels
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -59,11 +60,6 @@ class StagedFeatureExtractor(FeatureExtractor, Protocol):
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
         """What one canvas is at the end of one of the backbone's stages, `(1, C, H, W)` in float32."""
         ...
-
-
-def to_pixels(canvases: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """8-bit `(N, H, W, 3)` to floats `(N, 3, H, W)` in [0, 1]; the memory layout is channels_last already."""
-    return torch.from_numpy(canvases).to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from torch.nn import functional
 from app.vision.ask import Activity, Algorithm, Answer, Ask, Progress
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits
-from app.vision.synthesis.quantization import pixels_of, round_to_norm, whole_levels, within_levels
+from app.vision.pixels import pixels_of
+from app.vision.synthesis.quantization import round_to_norm, whole_levels, within_levels
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.transformations import TRANSFORMATIONS, transformed
 

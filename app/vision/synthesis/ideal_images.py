@@ -19,10 +19,10 @@ from app.vision.ask import Activity, Algorithm, Ask, Objective, Progress
 from app.vision.classifier import Classifier
 from app.vision.feature_space import FeatureSpace
 from app.vision.image import Canvas, ImageLimits, Picture
+from app.vision.pixels import pixels_of, to_levels
 from app.vision.synthesis.outcome import Outcome, outcome_of
 from app.vision.synthesis.parametrizations import Spectrum
 from app.vision.synthesis.priors import NormPrior, total_variation
-from app.vision.synthesis.quantization import pixels_of
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.transformations import png_of
 from app.vision.synthesis.views import random_views
@@ -118,7 +118,7 @@ def ideal_image(
     for step in range(first, steps + 1):
         is_new = step > first or not resume
         if is_new and (step - 1) * _FRAMES // steps != (step - 2) * _FRAMES // steps:
-            frames.append(_levels(picture.render(frame)))
+            frames.append(to_levels(picture.render(frame)))
         canvas = picture.canvas(step)
         answered = yield Ask(
             classifier,
@@ -141,7 +141,7 @@ def ideal_image(
             score = float(answered.scores.mean())
         start = start if step > 1 else score
     final = picture.render_final(size)
-    frames.append(_levels(_resized(final, frame)))
+    frames.append(to_levels(_resized(final, frame)))
     return (yield from _report(classifier, aim, final, frames, start, steps, others))
 
 
@@ -328,9 +328,9 @@ def _report(
 ) -> Algorithm[IdealImage]:
     """What the saved file is taken for, by this network and by others."""
     preprocessing = classifier.backbone.preprocessing
-    png = png_of(_levels(final), {"Software": "Inkblot", "Description": _note(classifier, aim)})
+    png = png_of(to_levels(final), {"Software": "Inkblot", "Description": _note(classifier, aim)})
     saved = Picture.read(png, ImageLimits()).canvas(preprocessing)
-    resize = ResizeOperator(_levels(final), preprocessing)
+    resize = ResizeOperator(to_levels(final), preprocessing)
     rows, columns = resize.region
     canvases = torch.cat([resize.project(final[:, rows, columns]).clamp(0, 1)[None], pixels_of(saved)])
     if isinstance(aim, ClassObjective):
@@ -366,11 +366,6 @@ def _note(classifier: Classifier, aim: ImageObjective) -> str:
         else f"channel {aim.channel} of {aim.layer}"
     )
     return f"Ideal image of {what!r}, drawn by gradient descent on the input of the model {classifier.card.name}."
-
-
-def _levels(pixels: Tensor) -> Canvas:
-    levels: Canvas = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return levels
 
 
 def _resized(pixels: Tensor, size: int) -> Tensor:

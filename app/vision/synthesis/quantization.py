@@ -4,11 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
-
-from app.vision.image import Canvas
 
 _BINS: Final = 4096
 _BISECTIONS: Final = 24
@@ -58,8 +55,3 @@ def _bisect(rising: Callable[[float], float], wanted: float, start: float) -> fl
         middle = (low + high) / 2
         low, high = (middle, high) if rising(middle) < wanted else (low, middle)
     return high
-
-
-def pixels_of(*canvases: Canvas) -> Tensor:
-    """`(n, 3, crop, crop)` in [0, 1]."""
-    return torch.from_numpy(np.stack(canvases)).permute(0, 3, 1, 2).float() / 255

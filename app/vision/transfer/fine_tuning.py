@@ -15,7 +15,7 @@ from torch.nn import functional
 from app.vision.ask import Pause, Progress, Steps
 from app.vision.image import Canvas, ImageLimits, Picture, Preprocessing
 from app.vision.networks.backbones import Backbone
-from app.vision.serving.runtimes import to_pixels
+from app.vision.pixels import to_pixels
 from app.vision.transfer.archive import Archive, Entry
 from app.vision.transfer.linear_probe import LinearHead
 from app.vision.transfer.training import point

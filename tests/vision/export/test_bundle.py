@@ -25,7 +25,7 @@ from app.vision.labels import Labels
 from app.vision.models.repository import ModelRepository
 from app.vision.networks.backbones import BACKBONES, Backbone, find_weights
 from app.vision.networks.batchnorm_folding import fold_batchnorm
-from app.vision.serving.runtimes import to_pixels
+from app.vision.pixels import to_pixels
 from tests.conftest import ROOT, SAMPLES
 
 ODD = ['it\'s "quoted"', '"""\n{name} \\N{DIGIT ONE} %s', "çay 🫖 茶 \ud800"]

@@ -12,7 +12,8 @@ from app.vision.networks.backbones import BACKBONES, Backbone, load_backbone
 from app.vision.networks.batchnorm_folding import fold_batchnorm
 from app.vision.networks.layers import UnknownLayerError, capture, find_layer, list_layers
 from app.vision.networks.partial_network import partial_network
-from app.vision.serving.runtimes import OpenVinoFeatureExtractor, TorchFeatureExtractor, to_pixels
+from app.vision.pixels import to_pixels
+from app.vision.serving.runtimes import OpenVinoFeatureExtractor, TorchFeatureExtractor
 
 CPU = torch.device("cpu")
 

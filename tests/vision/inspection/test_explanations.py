@@ -15,7 +15,7 @@ from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture, preprocess
 from app.vision.inspection.activations import look_into
 from app.vision.inspection.explanations import attributions, blurred, grad_cam, integrated_gradients, occlusion
-from app.vision.serving.runtimes import to_pixels
+from app.vision.pixels import to_pixels
 
 CPU = torch.device("cpu")
 LAST = "_blocks.15"

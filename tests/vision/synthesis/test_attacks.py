@@ -12,9 +12,10 @@ from app.vision.ask import Algorithm, Answer, Ask, answer, run
 from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.models.repository import ModelRepository
+from app.vision.pixels import pixels_of
 from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image, measure
 from app.vision.synthesis.attacks import Method
-from app.vision.synthesis.quantization import pixels_of, round_to_norm
+from app.vision.synthesis.quantization import round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
 from tests.conftest import ROOT
 

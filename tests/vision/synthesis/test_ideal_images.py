@@ -11,6 +11,7 @@ from app.vision.ask import Activity, Algorithm, Answer, Ask, answer, run
 from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
+from app.vision.pixels import pixels_of
 from app.vision.synthesis.ideal_images import (
     ChannelObjective,
     ClassObjective,
@@ -21,7 +22,6 @@ from app.vision.synthesis.ideal_images import (
 )
 from app.vision.synthesis.parametrizations import Spectrum
 from app.vision.synthesis.priors import NormPrior, total_variation
-from app.vision.synthesis.quantization import pixels_of
 from tests.conftest import ROOT
 
 ZEBRA, JELLYFISH = 340, 107
