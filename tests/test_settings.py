@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings, SettingsError
+from docs.make_settings import PAGE, page
 
 
 def test_without_environment_the_defaults_serve_on_loopback() -> None:
@@ -43,3 +44,8 @@ def test_a_misspelt_setting_stops_the_start_with_the_nearest_name() -> None:
 def test_a_value_that_cannot_be_is_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"INKBLOT_{name}"):
         Settings.from_environ({f"INKBLOT_{name}": value})
+
+
+def test_the_page_of_the_settings_says_what_the_settings_say() -> None:
+    """After a change: `.venv/bin/python -m docs.make_settings`."""
+    assert page() == PAGE.read_text(encoding="utf-8")
