@@ -18,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from app.vision.classifier import Classifier
-from app.vision.export.script import is_lite, packages, script
+from app.vision.export.requirements import is_lite, network_of, packages
 from app.vision.image import ImageLimits, Picture
 from app.vision.pixels import to_pixels
 
@@ -30,6 +30,7 @@ TOLERANCE: Final = 1e-4
 
 _STORED: Final = {".safetensors", ".onnx", ".png"}
 """Numbers hardly shrink: a tenth, for a second of work."""
+_SCRIPT: Final = Path(__file__).with_name("predict.py")
 _TRACING: Final = Lock()  # of three exports at once, torch fails two
 
 _README: Final = """\
@@ -78,8 +79,8 @@ def _members(classifier: Classifier, card: Mapping[str, object]) -> dict[str, by
         "labels.json": _json([{"label": label.label, "display": dict(label.display)} for label in classifier.labels]),
         "model.json": _json(card),
         "model.onnx": _onnx(classifier),
-        "predict.py": script(classifier.card.name, backbone, own_weights=owns).encode(),
-        "preprocessing.json": _json(_preprocessing(backbone)),
+        "predict.py": _SCRIPT.read_bytes(),
+        "preprocessing.json": _json(_preprocessing(backbone, owns=owns)),
         "reference.json": _json(_reference(classifier, reference)),
         "reference.png": reference,
         "requirements.txt": "".join(f"{line}\n" for line in packages(backbone, own_weights=owns)).encode(),
@@ -113,7 +114,7 @@ def _json(content: object) -> bytes:
     return (json.dumps(content, indent=1) + "\n").encode("ascii")
 
 
-def _preprocessing(backbone: "Backbone") -> dict[str, object]:
+def _preprocessing(backbone: "Backbone", *, owns: bool) -> dict[str, object]:
     return {
         "upright": "by EXIF",
         "transparency": "over white",
@@ -127,6 +128,7 @@ def _preprocessing(backbone: "Backbone") -> dict[str, object]:
         "mean": list(backbone.weights.mean),
         "std": list(backbone.weights.std),
         "layout": "NCHW",
+        "network": network_of(backbone, own_weights=owns),
     }
 
 
