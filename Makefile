@@ -11,10 +11,10 @@ STRANGERS = --strangers flowers=$(DATA)/flowers/train --strangers brain-mri=$(DA
 	--strangers insects=$(DATA)/hymenoptera/train
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test lint check format bench models image lock clean
+.PHONY: help install serve test test-fast lint check format bench models image lock clean
 
 help:  ## Show this list.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 $(UV):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Inkblot needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …")'
@@ -46,6 +46,9 @@ serve: $(VENV)/installed  ## Serve on 127.0.0.1:8000 (INKBLOT_* settings pass th
 
 test: $(VENV)/installed-dev  ## Run the tests, with branch coverage.
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+test-fast: $(VENV)/installed-dev  ## The tests of the hour's work: none that starts processes, teaches or optimises.
+	$(BIN)/python -m pytest -q -m 'not slow'
 
 lint: $(VENV)/installed-dev  ## Format, lint, types, and which ring imports which.
 	$(BIN)/ruff format --check

@@ -1,9 +1,6 @@
-import asyncio
 import os
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,10 +15,8 @@ from fastapi.testclient import TestClient
 from app.client import Client, NoServerError
 from app.main import create_app
 from app.settings import Settings
-
-ROOT = Path(__file__).resolve().parent.parent
-SAMPLES = ROOT / "app" / "web" / "samples"
-INKBLOT = [sys.executable, "-m", "app"]
+from tests.support.paths import INKBLOT, ROOT, SAMPLES
+from tests.support.service import free_port, wait_until_ready
 
 
 @pytest.fixture(scope="session")
@@ -56,23 +51,6 @@ def client(settings: Settings) -> Iterator[TestClient]:
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
-
-
-def wait_until_ready(client: TestClient) -> None:
-    for _ in range(600):
-        if client.get("/readyz").status_code == 200:
-            return
-        client.portal.call(_let_the_loop_run)  # type: ignore[union-attr]
-    raise AssertionError("The service did not become ready.")
-
-
-async def _let_the_loop_run() -> None:
-    await asyncio.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import yaml  # type: ignore[import-untyped]
 from fastapi.testclient import TestClient
 
 from app.settings import Settings
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()

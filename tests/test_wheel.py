@@ -5,8 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from app.client import Client, NoServerError
-from tests.conftest import ROOT, SAMPLES, free_port
+from tests.support.paths import ROOT, SAMPLES
+from tests.support.service import free_port
+
+pytestmark = pytest.mark.slow
 
 
 def test_what_the_wheel_installs_serves_from_an_empty_folder(tmp_path: Path) -> None:

@@ -6,13 +6,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from tests.support.pictures import png
+
 JPEG_HEADER_ONLY = b"\xff\xd8\xff\xe0"
-
-
-def png(width: int = 8, height: int = 8, colour: str = "red") -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (width, height), colour).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_a_photo_of_a_dog_is_a_basenji_and_one_of_a_cat_a_tabby(client: TestClient, dog: bytes, cat: bytes) -> None:

@@ -9,8 +9,9 @@ from app.main import create_app
 from app.settings import Settings
 from app.vision.classifier import Classifier
 from app.vision.models.repository import ModelRepository
-from tests.conftest import ROOT, wait_until_ready
-from tests.vision.models.test_repository import write_model
+from tests.support.models import write_model
+from tests.support.paths import ROOT
+from tests.support.service import wait_until_ready
 
 
 def test_a_ready_service_tells_what_answers_where(client: TestClient) -> None:

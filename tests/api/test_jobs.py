@@ -1,4 +1,3 @@
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +12,10 @@ from fastapi.testclient import TestClient
 from app.jobs.job import Order
 from app.settings import Settings
 from app.wiring import job_desk_for
-from tests.conftest import ROOT, SAMPLES
+from tests.support.answers import events_of, finished
+from tests.support.paths import ROOT, SAMPLES
+
+pytestmark = pytest.mark.slow
 
 QUICK = {"objective": {"label": "zebra"}, "preset": "quick", "steps": 3, "size": 96, "seed": 1}
 ENDLESS = {**QUICK, "steps": 2048}
@@ -32,22 +34,6 @@ def submit(client: TestClient, body: dict[str, Any] = QUICK, **headers: str) -> 
     answer = client.post("/v1/ideal-images", json=body, headers=headers)
     assert answer.status_code in {200, 202}, answer.text
     found: dict[str, Any] = answer.json()
-    return found
-
-
-def finished(client: TestClient, job: dict[str, Any]) -> dict[str, Any]:
-    while True:
-        found: dict[str, Any] = client.get(job["links"]["self"], headers={"Prefer": "wait=60"}).json()
-        if found["status"] not in {"queued", "running"}:
-            return found
-
-
-def events_of(text: str) -> list[dict[str, Any]]:
-    found = []
-    for block in text.strip().split("\n\n"):
-        fields = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
-        if fields:
-            found.append({**fields, "data": json.loads(fields["data"])})
     return found
 
 

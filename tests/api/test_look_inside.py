@@ -21,8 +21,11 @@ from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.networks.backbones import BACKBONES
 from app.vision.pixels import to_pixels
-from tests.api.test_classify import png
-from tests.conftest import ROOT, wait_until_ready
+from tests.support.paths import ROOT
+from tests.support.pictures import png
+from tests.support.service import wait_until_ready
+
+pytestmark = pytest.mark.slow
 
 JSON = {"Accept": "application/json"}
 MAPS, EXPLANATIONS = "/v1/feature-maps", "/v1/explanations"

@@ -1,10 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
-from tests.vision.models.test_repository import write_model
+from tests.support.models import write_model
+from tests.support.paths import ROOT
+from tests.support.service import wait_until_ready
 
 
 def test_models_are_listed_and_one_is_the_default(client: TestClient) -> None:
@@ -58,10 +61,6 @@ def test_what_hangs_on_an_unknown_model_is_not_found(client: TestClient) -> None
 
 
 def test_a_broken_model_is_unavailable_and_says_nothing_of_the_server(tmp_path: Path, settings: Settings) -> None:
-    from dataclasses import replace
-
-    from tests.conftest import ROOT, wait_until_ready
-
     models = tmp_path / "models"
     (write_model(models, "broken") / "head.safetensors").write_bytes(b"")
     (models / "imagenet").symlink_to(ROOT / "models/imagenet")

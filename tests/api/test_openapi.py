@@ -11,7 +11,9 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from app.client import Client
 from app.main import create_app
 from app.settings import Settings
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 SNAPSHOT = ROOT / "tests/api/openapi.json"
 

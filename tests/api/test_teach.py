@@ -14,9 +14,12 @@ from PIL import Image
 
 from app.main import create_app
 from app.settings import Settings
-from tests.api.test_jobs import events_of, finished
-from tests.conftest import ROOT, wait_until_ready
+from tests.support.answers import events_of, finished, label_of, teach
+from tests.support.paths import ROOT
 from tests.support.pictures import shape, shapes, zipped
+from tests.support.service import wait_until_ready
+
+pytestmark = pytest.mark.slow
 
 NAMES = {"red": {"en": "red disc", "tr": "kırmızı daire"}, "blue": {"en": "blue square", "tr": "mavi kare"}}
 LEFT = {"type": "http.disconnect"}
@@ -62,20 +65,6 @@ def taught(context: TestClient) -> dict[str, Any]:
     """The job that taught `shapes`."""
     pictures = {**shapes(12), "red/odd.png": shape("blue", 99)}  # of fewer nobody knows what is unknown
     return teach(context, "shapes", zipped({**pictures, "labels.json": json.dumps(NAMES)}))
-
-
-def teach(context: TestClient, name: str, archive: bytes, **choices: str) -> dict[str, Any]:
-    """The job when it has ended."""
-    answer = context.post("/v1/models", params={"name": name, **choices}, content=archive)
-    assert answer.status_code == 202, answer.text
-    return finished(context, answer.json())
-
-
-def label_of(context: TestClient, model: str, picture: bytes) -> str:
-    answer = context.post("/v1/classify", params={"model": model}, content=picture)
-    assert answer.status_code == 200, answer.text
-    found: str = answer.json()["predictions"][0]["label"]
-    return found
 
 
 def refused(context: TestClient, archive: bytes, **choices: str) -> tuple[int, str]:

@@ -13,12 +13,11 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from app.client import Client, ClientError, NoServerError, ProblemError, read_picture
-from tests.conftest import INKBLOT, ROOT, SAMPLES, free_port
+from tests.support.commands import run
+from tests.support.paths import INKBLOT, ROOT, SAMPLES
+from tests.support.service import free_port
 
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, list(arguments), env={"LANG": "C", "LC_ALL": "", "COLUMNS": "120"})
-    return result.exit_code, result.stdout, result.stderr
+pytestmark = pytest.mark.slow
 
 
 def test_pictures_are_classified_in_a_table(server: str) -> None:

@@ -8,8 +8,10 @@ import pytest
 from PIL import Image
 
 from app.client import Client, ClientError
-from tests.cli.test_cli import run
-from tests.conftest import ROOT, SAMPLES
+from tests.support.commands import run
+from tests.support.paths import ROOT, SAMPLES
+
+pytestmark = pytest.mark.slow
 
 
 def test_an_ideal_image_is_drawn_into_a_file(server: str, tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from app.client import Client, ProblemError
-from tests.conftest import SAMPLES
+from tests.support.paths import SAMPLES
+
+pytestmark = pytest.mark.slow
 
 CAT = str(SAMPLES / "cat.jpg")
 

@@ -7,8 +7,10 @@ from zipfile import ZipFile
 import pytest
 
 from app.client import Client, ProblemError
-from tests.cli.test_cli import run
+from tests.support.commands import run
 from tests.support.pictures import shape, shapes, zipped
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

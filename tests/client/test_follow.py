@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from app.client import Client, Job, JobEvent, NoServerError, ProblemError
-from tests.client.test_client import answering, problem, send, serving
+from tests.support.http_server import answering, problem, send, serving
 
 JOB = cast("Job", {"object": "job", "id": "job_1", "status": "running", "links": {"events": "/v1/jobs/job_1/events"}})
 ENDED = JOB | {"status": "succeeded"}

@@ -12,7 +12,8 @@ import pytest
 from app.jobs.files import FileStore
 from app.jobs.queue import JobQueue, QueueLimits
 from app.settings import Settings
-from tests.conftest import ROOT, free_port
+from tests.support.paths import ROOT
+from tests.support.service import free_port
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/bin", "/usr/bin")
 

@@ -12,7 +12,7 @@ from app.jobs.job import DeadlineExceededError
 from app.vision.ask import Activity, Algorithm, Ask, Pause, Progress, Steps, run
 from app.vision.classifier import Classifier
 from app.vision.models.repository import ModelRepository
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

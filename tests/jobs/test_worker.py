@@ -1,7 +1,6 @@
 import json
 import signal
 import subprocess  # noqa: TC003
-import time
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -11,6 +10,9 @@ from app.jobs.files import FileStore
 from app.jobs.job import Event, Job, Order, Status
 from app.jobs.queue import JobQueue
 from app.settings import Settings
+from tests.support.waiting import ended, started_twice, wait_until
+
+pytestmark = pytest.mark.slow
 
 Start = Callable[[], "subprocess.Popen[bytes]"]
 
@@ -18,25 +20,6 @@ Start = Callable[[], "subprocess.Popen[bytes]"]
 def ideal(steps: int = 4, *, client: str = "ada", preset: str = "clear", **more: object) -> Order:
     choices = {"model": "imagenet", "objective": {"label": "zebra"}, "preset": preset, "steps": steps, "seed": 3}
     return Order("ideal_image", f"imagenet/{preset}", client, {**choices, "size": 96, **more})
-
-
-def wait_until(queue: JobQueue, job: Job, done: Callable[[Job, list[Event]], bool], *, seconds: float = 90) -> Job:
-    """Looks again and again; the time is only for the case that nothing happens."""
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        now, events = queue.get(job.id), list(queue.events({job.id: 0})[job.id][1])
-        if done(now, events):
-            return now
-        time.sleep(0.02)
-    raise AssertionError(f"{job.id} is {now.status} after {seconds} s: {[event.name for event in events]}")
-
-
-def ended(job: Job, _events: list[Event]) -> bool:
-    return job.status.is_final
-
-
-def started_twice(_job: Job, events: list[Event]) -> bool:
-    return sum(event.name == "started" for event in events) == 2
 
 
 def stepped(_job: Job, events: list[Event]) -> bool:
@@ -64,12 +47,15 @@ def test_a_job_is_done_and_its_recipe_makes_the_same_file_again(
     assert files.kept(job.id, "checkpoint") is None
 
 
-def test_a_killed_worker_is_followed_by_another_that_goes_on(queue: JobQueue, start_worker: Start) -> None:
+def test_a_killed_worker_is_followed_by_another_that_goes_on(
+    queue: JobQueue, start_worker: Start, job_settings: Settings
+) -> None:
     worker = start_worker()
     long = queue.submit(ideal(2000))
     waiting = [queue.submit(ideal(3)) for _ in range(2)]
     wait_until(queue, long, stepped)
-    time.sleep(5.5)  # a checkpoint is written every five seconds
+    files = FileStore(job_settings.jobs_files, max_bytes=1)
+    wait_until(queue, long, lambda *_: files.kept(long.id, "checkpoint") is not None)
     worker.kill()
     worker.wait()
     reached = queue.get(long.id).progress

@@ -1,5 +1,6 @@
 """Tiny pictures of two classes, and archives of them."""
 
+import io
 from collections.abc import Mapping
 from io import BytesIO
 from random import Random
@@ -34,3 +35,9 @@ def zipped(files: Mapping[str, bytes | str]) -> bytes:
         for name, data in files.items():
             archive.writestr(name, data)
     return file.getvalue()
+
+
+def png(width: int = 8, height: int = 8, colour: str = "red") -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), colour).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -6,7 +6,7 @@ import torch
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="session")

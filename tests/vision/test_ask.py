@@ -8,7 +8,7 @@ from app.vision.ask import Activity, Algorithm, Answer, Ask, Progress, answer, r
 from app.vision.classifier import Classifier
 from app.vision.models.repository import ModelRepository
 from app.vision.networks.layers import UnknownLayerError
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 LAYER = "_blocks.10"
 

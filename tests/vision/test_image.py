@@ -33,7 +33,7 @@ def photo(cat_photo: Image.Image) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def cat_photo() -> Image.Image:
-    from tests.conftest import SAMPLES
+    from tests.support.paths import SAMPLES
 
     with Image.open(SAMPLES / "cat.jpg") as image:
         return image.resize((640, 360))

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from app.vision.labels import Label, Labels, UnknownLabelError, normalized
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

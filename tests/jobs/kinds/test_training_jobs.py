@@ -12,8 +12,8 @@ from app.jobs.files import FileStore
 from app.jobs.job import Event, Job, Order, Status
 from app.jobs.queue import JobQueue
 from app.settings import Settings
-from tests.jobs.test_worker import ended, started_twice, wait_until
 from tests.support.pictures import shapes, zipped
+from tests.support.waiting import ended, started_twice, wait_until
 
 Start = Callable[[], "subprocess.Popen[bytes]"]
 pytestmark = pytest.mark.parametrize("job_settings", ["sqlite"], indirect=True)

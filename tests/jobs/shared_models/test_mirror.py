@@ -24,11 +24,13 @@ from app.settings import Settings
 from app.vision.models.model_folder import EXAMPLES, HEAD, ModelExistsError, file_of, publish
 from app.vision.models.repository import ModelRepository, UnknownModelError
 from app.wiring import repository_for
-from tests.api.test_jobs import finished
-from tests.api.test_teach import label_of, teach
-from tests.conftest import ROOT, wait_until_ready
+from tests.support.answers import finished, label_of, teach
+from tests.support.models import RECORD, files
+from tests.support.paths import ROOT
 from tests.support.pictures import shape, shapes, zipped
-from tests.vision.models.test_model_folder import RECORD, files
+from tests.support.service import wait_until_ready
+
+pytestmark = pytest.mark.slow
 
 Mirror = Callable[[str], ModelMirror]
 

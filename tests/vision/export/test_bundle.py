@@ -26,7 +26,9 @@ from app.vision.models.repository import ModelRepository
 from app.vision.networks.backbones import BACKBONES, Backbone, find_weights
 from app.vision.networks.batchnorm_folding import fold_batchnorm
 from app.vision.pixels import to_pixels
-from tests.conftest import ROOT, SAMPLES
+from tests.support.paths import ROOT, SAMPLES
+
+pytestmark = pytest.mark.slow
 
 ODD = ['it\'s "quoted"', '"""\n{name} \\N{DIGIT ONE} %s', "çay 🫖 茶 \ud800"]
 # Python's -I leaves out the working directory and the environment; what is installed is refused by name.

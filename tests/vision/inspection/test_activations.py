@@ -15,6 +15,8 @@ from app.vision.networks.partial_network import partial_network
 from app.vision.pixels import to_pixels
 from app.vision.serving.runtimes import OpenVinoFeatureExtractor, TorchFeatureExtractor
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -17,6 +17,8 @@ from app.vision.inspection.activations import look_into
 from app.vision.inspection.explanations import attributions, blurred, grad_cam, integrated_gradients, occlusion
 from app.vision.pixels import to_pixels
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 LAST = "_blocks.15"
 CATS, DOGS = range(281, 286), range(151, 269)

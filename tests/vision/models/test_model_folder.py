@@ -9,7 +9,6 @@ import torch
 from safetensors.torch import save
 
 from app.vision.classifier import Classifier
-from app.vision.feature_space import FeatureSpace
 from app.vision.models.model_folder import (
     HEAD,
     LABELS,
@@ -17,31 +16,13 @@ from app.vision.models.model_folder import (
     ModelExistsError,
     delete,
     file_of,
-    head_tensors,
     publish,
     read_card,
     write,
 )
 from app.vision.models.repository import ModelRepository, ShippedModelError, UnknownModelError
-from tests.conftest import ROOT
-
-RECORD: dict[str, Any] = {
-    "backbone": "efficientnet_lite0",
-    "weights": "efficientnet-lite0-57934424.pth",
-    "num_classes": 2,
-    "unknown": {"threshold": 0.7, "spread": 0.1},
-}
-
-
-def tensors(seed: int = 0) -> dict[str, torch.Tensor]:
-    torch.manual_seed(seed)
-    space, _ = FeatureSpace.of(torch.rand(8, 1280), torch.arange(8) % 2, torch.arange(8), seed=0)
-    return head_tensors(torch.rand(2, 1280), torch.rand(2), space)
-
-
-def files(seed: int = 0) -> dict[str, bytes]:
-    labels = json.dumps([{"label": "red"}, {"label": "blue"}]).encode()
-    return {HEAD: save(tensors(seed)), LABELS: labels}
+from tests.support.models import RECORD, files, tensors
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(scope="module")

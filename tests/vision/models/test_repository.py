@@ -1,4 +1,3 @@
-import json
 import shutil
 from pathlib import Path
 
@@ -8,18 +7,8 @@ from safetensors.torch import save_file
 
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository, UnknownModelError
-from tests.conftest import ROOT
-
-
-def write_model(folder: Path, name: str = "colours", **changes: object) -> Path:
-    path = folder / name
-    path.mkdir(parents=True, exist_ok=True)
-    card = {"version": 3, "backbone": "efficientnet_lite0", "num_classes": 2, "head": "head.safetensors"}
-    (path / "model.json").write_text(json.dumps(card | changes))
-    (path / "labels.json").write_text(json.dumps([{"label": "warm"}, {"label": "cold"}]))
-    head = torch.nn.Linear(1280, 2)
-    save_file({"weight": head.weight.detach(), "bias": head.bias.detach()}, path / "head.safetensors")
-    return path
+from tests.support.models import write_model
+from tests.support.paths import ROOT
 
 
 def repository(*folders: Path, weights_dir: Path | None = None) -> ModelRepository:

@@ -21,6 +21,8 @@ from app.vision.networks.backbones import (
 )
 from app.vision.networks.efficientnet_lite import SameConv2d
 
+pytestmark = pytest.mark.slow
+
 ILSVRC = {
     "n01440764": 0, "n02102040": 217, "n02979186": 482, "n03000684": 491, "n03028079": 497,
     "n03394916": 566, "n03417042": 569, "n03425413": 571, "n03445777": 574, "n03888257": 701,

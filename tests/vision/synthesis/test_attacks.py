@@ -17,7 +17,9 @@ from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSo
 from app.vision.synthesis.attacks import Method
 from app.vision.synthesis.quantization import round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 TABBY = 281
 

@@ -22,7 +22,9 @@ from app.vision.synthesis.ideal_images import (
 )
 from app.vision.synthesis.parametrizations import Spectrum
 from app.vision.synthesis.priors import NormPrior, total_variation
-from tests.conftest import ROOT
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 ZEBRA, JELLYFISH = 340, 107
 

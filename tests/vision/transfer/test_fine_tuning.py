@@ -15,6 +15,8 @@ from app.vision.transfer.fine_tuning import Pictures, Tuned, fine_tune
 from app.vision.transfer.linear_probe import LinearHead
 from tests.support.pictures import shapes, zipped
 
+pytestmark = pytest.mark.slow
+
 LITE = "efficientnet_lite0"
 
 

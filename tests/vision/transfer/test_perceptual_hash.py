@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from app.vision.transfer.perceptual_hash import duplicate_groups, near_duplicates, perceptual_hash
-from tests.conftest import SAMPLES
+from tests.support.paths import SAMPLES
 
 NAMES = [path.name for path in sorted(SAMPLES.iterdir()) if path.suffix in {".png", ".jpg"}]
 

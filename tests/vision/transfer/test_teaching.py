@@ -18,8 +18,10 @@ from app.vision.serving.runtimes import TorchFeatureExtractor
 from app.vision.transfer.archive import Archive, NotEnoughImagesError
 from app.vision.transfer.examples import Examples
 from app.vision.transfer.teaching import Plan, TrainedModel, TransferContext, correct, teach
-from tests.conftest import ROOT, SAMPLES
+from tests.support.paths import ROOT, SAMPLES
 from tests.support.pictures import shape, shapes, zipped
+
+pytestmark = pytest.mark.slow
 
 ODD = {
     **shapes(6), "red/copy.png": shape("red", 0), "blue/copy.png": shape("red", 1), "red/broken.png": b"GIF89a",
