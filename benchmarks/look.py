@@ -34,10 +34,12 @@ async def ratios(predictor: Predictor, photos: list[bytes], rounds: int) -> dict
     limits, last = predictor.limits, layers_of(classifier, None)[-1:]
 
     def maps(photo: bytes, wanted: FeatureMapRequest) -> Awaitable[object]:
-        return predictor.follow(classifier, lambda forward: look_at_layers(classifier, forward, photo, limits, wanted))
+        return predictor.run_steps(
+            classifier, lambda forward: look_at_layers(classifier, forward, photo, limits, wanted)
+        )
 
     def explained(photo: bytes, wanted: ExplanationRequest) -> Awaitable[object]:
-        return predictor.follow(classifier, lambda forward: explain(classifier, forward, photo, limits, wanted))
+        return predictor.run_steps(classifier, lambda forward: explain(classifier, forward, photo, limits, wanted))
 
     kinds: dict[str, Callable[[bytes], Awaitable[object]]] = {
         "classification": lambda photo: predictor.classify(classifier, photo),

@@ -40,7 +40,7 @@ def _ignore(*_: object) -> None: ...
 
 
 class Run(Generic[Result]):
-    """An algorithm on its way through the engine, or a course on its way through a thread of its own (`run_alone`).
+    """An algorithm on its way through the engine, or work in steps on its way through its own thread (`run_alone`).
 
     The callbacks come from that thread and must be quick. `on_progress` gets the progress and the seconds until the
     end, at most ten times a second; `on_preview` the step and a picture `(3, H, W)`, at most twice; `on_metric` every
@@ -197,7 +197,7 @@ def _round(runs: list[Run[Any]]) -> None:
 
 
 def run_alone(run: Run[Any], stopping: Callable[[], bool]) -> None:
-    """Let a course run to its end in this thread, or until somebody wants it to stop."""
+    """Let work in steps run to its end in this thread, or until somebody wants it to stop."""
     _timed(run, None)
     while run.at:
         if stopping():

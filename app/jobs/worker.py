@@ -205,7 +205,7 @@ class Worker:
         return run
 
     def _start_alone(self, run: Run[JobResult]) -> None:
-        """In a thread of its own: a course runs the network by itself."""
+        """In a thread of its own: work in steps runs the network by itself."""
 
         def attend() -> None:
             self._on_thread()

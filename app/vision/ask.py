@@ -99,11 +99,11 @@ Steps = Generator[Pause, None, Result]
 """Pauses are to be short of a second apart."""
 
 
-def run_steps(course: Steps[Result]) -> Result:
+def run_steps(steps: Steps[Result]) -> Result:
     """Let it run to its end, for notebooks and tests."""
     try:
         while True:
-            next(course)
+            next(steps)
     except StopIteration as end:
         result: Result = end.value
         return result

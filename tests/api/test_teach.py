@@ -41,7 +41,7 @@ def school_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def context(school_settings: Settings) -> Iterator[TestClient]:
+def service(school_settings: Settings) -> Iterator[TestClient]:
     """The real application beside a real worker."""
     environ = os.environ | school_settings.environ()
     worker = subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=environ)
@@ -61,44 +61,44 @@ def nothing_is_left(school_settings: Settings) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def taught(context: TestClient) -> dict[str, Any]:
+def taught(service: TestClient) -> dict[str, Any]:
     """The job that taught `shapes`."""
     pictures = {**shapes(12), "red/odd.png": shape("blue", 99)}  # of fewer nobody knows what is unknown
-    return teach(context, "shapes", zipped({**pictures, "labels.json": json.dumps(NAMES)}))
+    return teach(service, "shapes", zipped({**pictures, "labels.json": json.dumps(NAMES)}))
 
 
-def refused(context: TestClient, archive: bytes, **choices: str) -> tuple[int, str]:
-    before = context.get("/v1/jobs").json()["data"]
-    answer = context.post("/v1/models", params={"name": "refused", **choices}, content=archive)
-    assert context.get("/v1/jobs").json()["data"] == before, "nothing was queued"
+def refused(service: TestClient, archive: bytes, **choices: str) -> tuple[int, str]:
+    before = service.get("/v1/jobs").json()["data"]
+    answer = service.post("/v1/models", params={"name": "refused", **choices}, content=archive)
+    assert service.get("/v1/jobs").json()["data"] == before, "nothing was queued"
     return answer.status_code, answer.json()["type"].removeprefix("/problems/")
 
 
-def test_an_archive_becomes_a_model_that_serves_at_once(context: TestClient, taught: dict[str, Any]) -> None:
+def test_an_archive_becomes_a_model_that_serves_at_once(service: TestClient, taught: dict[str, Any]) -> None:
     assert taught["status"] == "succeeded", taught["error"]
     assert taught["kind"] == "model"
     assert (taught["input"]["name"], taught["input"]["seed"]) == ("shapes", 0)
-    assert label_of(context, "shapes", shape("red", 50)) == "red"
-    assert label_of(context, "shapes", shape("blue", 51)) == "blue"
-    assert "shapes" in [one["name"] for one in context.get("/v1/models").json()["data"]]
+    assert label_of(service, "shapes", shape("red", 50)) == "red"
+    assert label_of(service, "shapes", shape("blue", 51)) == "blue"
+    assert "shapes" in [one["name"] for one in service.get("/v1/models").json()["data"]]
 
 
-def test_a_browsers_folder_becomes_a_model(context: TestClient) -> None:
+def test_a_browsers_folder_becomes_a_model(service: TestClient) -> None:
     files = [("files", (name, data)) for name, data in shapes().items()]
-    job = finished(context, context.post("/v1/models", params={"name": "folder"}, files=files).json())
+    job = finished(service, service.post("/v1/models", params={"name": "folder"}, files=files).json())
     assert job["status"] == "succeeded", job["error"]
     assert job["result"]["metrics"]["pictures_judged"] == 12
     assert [one["kind"] for one in job["result"]["warnings"]] == ["few-pictures"]
-    assert label_of(context, "folder", shape("red", 50)) == "red"
+    assert label_of(service, "folder", shape("red", 50)) == "red"
 
 
-def test_a_form_may_hold_the_zip(context: TestClient) -> None:
+def test_a_form_may_hold_the_zip(service: TestClient) -> None:
     files = {"file": ("shapes.zip", zipped({"red/0.png": b"x"}))}
-    answer = context.post("/v1/models", params={"name": "refused"}, files=files)
+    answer = service.post("/v1/models", params={"name": "refused"}, files=files)
     assert answer.json()["counts"] == {"red": 1}
 
 
-def test_the_result_tells_how_good_it_is_and_shows_the_mistakes(context: TestClient, taught: dict[str, Any]) -> None:
+def test_the_result_tells_how_good_it_is_and_shows_the_mistakes(service: TestClient, taught: dict[str, Any]) -> None:
     result = taught["result"]
     metrics = result["metrics"]
     assert (result["model"], result["version"], metrics["pictures_judged"]) == ("shapes", 1, 25)
@@ -112,15 +112,15 @@ def test_the_result_tells_how_good_it_is_and_shows_the_mistakes(context: TestCli
     assert set(result["seconds"]) == {"features", "fit"}
     (mistake,) = result["worst"]
     assert (mistake["picture"], mistake["true"], mistake["predicted"]) == ("red/odd.png", "red", "blue")
-    shown = context.get(mistake["href"])
+    shown = service.get(mistake["href"])
     assert shown.headers["content-type"] == "image/jpeg"
     with Image.open(BytesIO(shown.content)) as picture:
         assert min(picture.size) >= 90
-    assert context.get(taught["links"]["model"]).json()["name"] == "shapes"
+    assert service.get(taught["links"]["model"]).json()["name"] == "shapes"
 
 
-def test_its_events_are_a_curve(context: TestClient, taught: dict[str, Any]) -> None:
-    events = events_of(context.get(taught["links"]["events"]).text)
+def test_its_events_are_a_curve(service: TestClient, taught: dict[str, Any]) -> None:
+    events = events_of(service.get(taught["links"]["events"]).text)
     assert [event["event"] for event in events if event["event"] in {"started", "end"}] == ["started", "end"]
     metrics = [event["data"] for event in events if event["event"] == "metric"]
     assert metrics
@@ -132,9 +132,9 @@ def test_its_events_are_a_curve(context: TestClient, taught: dict[str, Any]) -> 
 
 
 @pytest.mark.usefixtures("taught")
-def test_a_stranger_is_unknown_and_a_new_picture_is_not(context: TestClient, dog: bytes) -> None:
+def test_a_stranger_is_unknown_and_a_new_picture_is_not(service: TestClient, dog: bytes) -> None:
     def unknown(picture: bytes) -> bool:
-        found: bool = context.post("/v1/classify?model=shapes", content=picture).json()["unknown"]["is_unknown"]
+        found: bool = service.post("/v1/classify?model=shapes", content=picture).json()["unknown"]["is_unknown"]
         return found
 
     assert unknown(dog)
@@ -142,26 +142,26 @@ def test_a_stranger_is_unknown_and_a_new_picture_is_not(context: TestClient, dog
 
 
 @pytest.mark.usefixtures("taught")
-def test_its_card_tells_how_it_was_taught(context: TestClient) -> None:
-    card = context.get("/v1/models/shapes").json()
+def test_its_card_tells_how_it_was_taught(service: TestClient) -> None:
+    card = service.get("/v1/models/shapes").json()
     assert (card["num_classes"], card["version"], card["is_trained"]) == (2, 1, True)
     assert card["training"]["counts"] == {"red": 13, "blue": 12}
     assert {"mode", "seed", "seconds", "versions", "created_at"} <= card["training"].keys()
     assert "job" not in card["training"]
     assert card["metrics"]["unknown"]["threshold"] > 0
     assert card["links"]["export"] == "/v1/models/shapes/export"
-    (listed,) = [one for one in context.get("/v1/models").json()["data"] if one["name"] == "shapes"]
+    (listed,) = [one for one in service.get("/v1/models").json()["data"] if one["name"] == "shapes"]
     tables = {"confusion", "per_class"}
     assert listed["metrics"] == {name: found for name, found in card["metrics"].items() if name not in tables}
     assert tables <= card["metrics"].keys()
-    shipped = context.get("/v1/models/imagenet").json()
+    shipped = service.get("/v1/models/imagenet").json()
     assert (shipped["training"], shipped["is_trained"]) == (None, False)
 
 
 @pytest.mark.usefixtures("taught")
-def test_its_classes_are_called_as_the_archive_says(context: TestClient) -> None:
+def test_its_classes_are_called_as_the_archive_says(service: TestClient) -> None:
     for language in ("en", "tr"):
-        labels = context.get("/v1/models/shapes/labels", params={"lang": language}).json()["data"]
+        labels = service.get("/v1/models/shapes/labels", params={"lang": language}).json()["data"]
         assert {one["label"]: one["display"] for one in labels} == {
             name: displays[language] for name, displays in NAMES.items()
         }
@@ -185,23 +185,23 @@ def test_its_classes_are_called_as_the_archive_says(context: TestClient) -> None
     ],
 )
 def test_what_cannot_be_is_refused_before_the_pictures_are_looked_at(
-    context: TestClient, choices: dict[str, str], status: int, slug: str
+    service: TestClient, choices: dict[str, str], status: int, slug: str
 ) -> None:
-    assert refused(context, b"junk", **choices) == (status, slug)
+    assert refused(service, b"junk", **choices) == (status, slug)
 
 
-def test_too_few_pictures_are_counted(context: TestClient) -> None:
+def test_too_few_pictures_are_counted(service: TestClient) -> None:
     archive = zipped({"red/0.png": shape("red", 0), "blue/0.png": shape("blue", 0), "blue/1.png": shape("blue", 1)})
-    assert refused(context, archive) == (422, "not-enough-images")
-    answer = context.post("/v1/models?name=refused", content=archive)
+    assert refused(service, archive) == (422, "not-enough-images")
+    answer = service.post("/v1/models?name=refused", content=archive)
     assert answer.json()["counts"] == {"red": 1, "blue": 2}
 
 
-def test_pictures_that_cannot_be_read_fail_the_job_with_the_reason(context: TestClient) -> None:
-    job = teach(context, "refused", zipped(dict.fromkeys(shapes(), b"no picture")))
+def test_pictures_that_cannot_be_read_fail_the_job_with_the_reason(service: TestClient) -> None:
+    job = teach(service, "refused", zipped(dict.fromkeys(shapes(), b"no picture")))
     assert job["status"] == "failed"
     assert job["error"]["type"] == "/problems/not-enough-images"
-    assert context.get("/v1/models/refused").status_code == 404
+    assert service.get("/v1/models/refused").status_code == 404
 
 
 def encrypted(archive: bytes) -> bytes:
@@ -218,20 +218,20 @@ def encrypted(archive: bytes) -> bytes:
 @pytest.mark.parametrize(
     "archive", [b"junk", zipped(shapes())[:-30], encrypted(zipped(shapes())), b"\x1f\x8b" + bytes(100)]
 )
-def test_what_is_no_whole_archive_is_refused(context: TestClient, archive: bytes) -> None:
-    assert refused(context, archive) == (422, "invalid-archive")
+def test_what_is_no_whole_archive_is_refused(service: TestClient, archive: bytes) -> None:
+    assert refused(service, archive) == (422, "invalid-archive")
 
 
-def test_a_body_that_is_nothing_is_malformed(context: TestClient) -> None:
-    assert refused(context, b"") == (400, "malformed-request")
-    answer = context.post("/v1/models?name=refused", files={"files": (None, "text")})
+def test_a_body_that_is_nothing_is_malformed(service: TestClient) -> None:
+    assert refused(service, b"") == (400, "malformed-request")
+    answer = service.post("/v1/models?name=refused", files={"files": (None, "text")})
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed-request")
-    answer = context.post("/v1/models?name=refused", content=b"x", headers={"Content-Type": "multipart/form-data"})
+    answer = service.post("/v1/models?name=refused", content=b"x", headers={"Content-Type": "multipart/form-data"})
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed-request")
 
 
 def test_a_hostile_archive_writes_nothing_outside_and_its_good_pictures_are_learned(
-    context: TestClient, school_settings: Settings
+    service: TestClient, school_settings: Settings
 ) -> None:
     def outside() -> set[Path]:
         parent = school_settings.data_dir.parent
@@ -250,30 +250,30 @@ def test_a_hostile_archive_writes_nothing_outside_and_its_good_pictures_are_lear
         archive.writestr("red/naïve 名前 \u202egnp.exe.png", shape("red", 61))
         archive.writestr("red/broken.png", b"\x89PNG\r\n\x1a\n")
     before = outside()
-    job = teach(context, "hostile", file.getvalue())
+    job = teach(service, "hostile", file.getvalue())
     assert job["status"] == "succeeded", job["error"]
     assert job["result"]["metrics"]["pictures_judged"] == 13
     (skipped,) = [one for one in job["result"]["warnings"] if one["kind"] == "skipped"]
     assert {"red/link.png", "red/nested.zip", "red/broken.png", "evil.png"} <= set(skipped["pictures"])
     assert outside() == before
     assert not Path("/tmp/red").exists()
-    assert label_of(context, "hostile", shape("blue", 51)) == "blue"
+    assert label_of(service, "hostile", shape("blue", 51)) == "blue"
 
 
-def test_this_path_alone_takes_more_than_a_request_and_not_more_than_an_archive(context: TestClient) -> None:
+def test_this_path_alone_takes_more_than_a_request_and_not_more_than_an_archive(service: TestClient) -> None:
     large, too_large = (zipped({f"red/{n}.png": os.urandom(400_000) for n in range(count)}) for count in (4, 8))
-    assert refused(context, large) == (422, "not-enough-images")
-    assert context.post("/v1/classify", content=large).status_code == 413
-    assert context.post("/v1/models/shapes/corrections", content=large).status_code == 413
-    assert refused(context, too_large) == (413, "body-too-large")
+    assert refused(service, large) == (422, "not-enough-images")
+    assert service.post("/v1/classify", content=large).status_code == 413
+    assert service.post("/v1/models/shapes/corrections", content=large).status_code == 413
+    assert refused(service, too_large) == (413, "body-too-large")
     chunks = (too_large[start : start + 100_000] for start in range(0, len(too_large), 100_000))
-    untold = context.post("/v1/models?name=refused", content=chunks)
+    untold = service.post("/v1/models?name=refused", content=chunks)
     assert (untold.status_code, untold.json()["type"]) == (413, "/problems/body-too-large")
     files = [("files", (f"red/{n}.png", os.urandom(400_000))) for n in range(8)]
-    assert context.post("/v1/models?name=refused", files=files).status_code == 413
+    assert service.post("/v1/models?name=refused", files=files).status_code == 413
 
 
-def test_a_client_that_breaks_off_leaves_nothing(context: TestClient, school_settings: Settings) -> None:
+def test_a_client_that_breaks_off_leaves_nothing(service: TestClient, school_settings: Settings) -> None:
     received: list[int] = []
 
     async def receive() -> dict[str, Any]:
@@ -296,40 +296,40 @@ def test_a_client_that_breaks_off_leaves_nothing(context: TestClient, school_set
             "headers": [(b"content-type", content_type)],
             "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 2),
-            "state": dict(context.app_state),
+            "state": dict(service.app_state),
         }
-        assert context.portal
-        context.portal.call(context.app, scope, receive, send)
+        assert service.portal
+        service.portal.call(service.app, scope, receive, send)
         assert received[-1] == 1, "it was being written"
         assert list((school_settings.data_dir / "uploads").iterdir()) == []
 
 
-def test_replacing_makes_the_next_version(context: TestClient) -> None:
-    assert teach(context, "again", zipped(shapes()))["result"]["version"] == 1
-    assert label_of(context, "again", shape("red", 50)) == "red"
+def test_replacing_makes_the_next_version(service: TestClient) -> None:
+    assert teach(service, "again", zipped(shapes()))["result"]["version"] == 1
+    assert label_of(service, "again", shape("red", 50)) == "red"
     swapped = {name.replace("red", "circle"): data for name, data in shapes(7).items()}
-    second = teach(context, "again", zipped(swapped), replace="true")
+    second = teach(service, "again", zipped(swapped), replace="true")
     assert (second["status"], second["result"]["version"]) == ("succeeded", 2)
     assert second["result"]["metrics"]["pictures_judged"] == 14
-    assert label_of(context, "again", shape("red", 50)) == "circle"
-    assert context.get("/v1/models/again").json()["version"] == 2
+    assert label_of(service, "again", shape("red", 50)) == "circle"
+    assert service.get("/v1/models/again").json()["version"] == 2
 
 
-def test_corrections_make_the_next_version_without_the_pictures(context: TestClient) -> None:
-    first = teach(context, "corrected", zipped(ODD))
+def test_corrections_make_the_next_version_without_the_pictures(service: TestClient) -> None:
+    first = teach(service, "corrected", zipped(ODD))
     (mistake,) = first["result"]["worst"]
     body = {"corrections": [{"picture": mistake["picture"], "label": "blue"}, {"picture": "red/0.png", "label": None}]}
     key = {"Idempotency-Key": "correct-once"}
-    answer = context.post("/v1/models/corrected/corrections", json=body, headers=key)
+    answer = service.post("/v1/models/corrected/corrections", json=body, headers=key)
     assert (answer.status_code, answer.json()["kind"]) == (202, "correction")
-    job = finished(context, answer.json())
+    job = finished(service, answer.json())
     assert job["status"] == "succeeded", job["error"]
     assert (job["result"]["version"], job["result"]["worst"]) == (2, [])
-    card = context.get("/v1/models/corrected").json()
+    card = service.get("/v1/models/corrected").json()
     assert (card["version"], card["training"]["counts"]) == (2, {"red": 5, "blue": 7})
     assert card["metrics"]["accuracy"] == 1
-    assert context.post("/v1/models/corrected/corrections", json=body, headers=key).json()["id"] == job["id"]
-    gone = context.post("/v1/models/corrected/corrections", json=body)
+    assert service.post("/v1/models/corrected/corrections", json=body, headers=key).json()["id"] == job["id"]
+    gone = service.post("/v1/models/corrected/corrections", json=body)
     assert (gone.status_code, gone.json()["type"]) == (422, "/problems/unknown-picture")
 
 
@@ -343,95 +343,95 @@ def test_corrections_make_the_next_version_without_the_pictures(context: TestCli
         ("shape", "red/odd.png", 404, "unknown-model"),
     ],
 )
-def test_corrections_that_cannot_be(context: TestClient, model: str, picture: str, status: int, slug: str) -> None:
+def test_corrections_that_cannot_be(service: TestClient, model: str, picture: str, status: int, slug: str) -> None:
     body = {"corrections": [{"picture": picture, "label": "blue"}]}
-    answer = context.post(f"/v1/models/{model}/corrections", json=body)
+    answer = service.post(f"/v1/models/{model}/corrections", json=body)
     assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{slug}")
     if slug.startswith("unknown"):
         assert answer.json()["suggestions"]
 
 
-def test_corrections_that_leave_too_little_fail_and_the_model_stays(context: TestClient) -> None:
-    teach(context, "kept", zipped(shapes(2)))
+def test_corrections_that_leave_too_little_fail_and_the_model_stays(service: TestClient) -> None:
+    teach(service, "kept", zipped(shapes(2)))
     body = {"corrections": [{"picture": "red/0.png", "label": None}]}
-    job = finished(context, context.post("/v1/models/kept/corrections", json=body).json())
+    job = finished(service, service.post("/v1/models/kept/corrections", json=body).json())
     assert (job["status"], job["error"]["type"]) == ("failed", "/problems/not-enough-images")
-    assert context.get("/v1/models/kept").json()["version"] == 1
+    assert service.get("/v1/models/kept").json()["version"] == 1
 
 
-def test_a_taught_model_is_deleted_and_its_name_is_free(context: TestClient) -> None:
-    teach(context, "short-lived", zipped(shapes(2)))
-    assert context.post("/v1/classify?model=short-lived", content=shape("red", 50)).status_code == 200
-    assert context.delete("/v1/models/short-lived").status_code == 204
+def test_a_taught_model_is_deleted_and_its_name_is_free(service: TestClient) -> None:
+    teach(service, "short-lived", zipped(shapes(2)))
+    assert service.post("/v1/classify?model=short-lived", content=shape("red", 50)).status_code == 200
+    assert service.delete("/v1/models/short-lived").status_code == 204
     for answer in (
-        context.delete("/v1/models/short-lived"),
-        context.get("/v1/models/short-lived"),
-        context.post("/v1/classify?model=short-lived", content=shape("red", 50)),
+        service.delete("/v1/models/short-lived"),
+        service.get("/v1/models/short-lived"),
+        service.post("/v1/classify?model=short-lived", content=shape("red", 50)),
     ):
         assert (answer.status_code, answer.json()["type"]) == (404, "/problems/unknown-model")
-    assert teach(context, "short-lived", zipped(shapes(2)))["result"]["version"] == 1
+    assert teach(service, "short-lived", zipped(shapes(2)))["result"]["version"] == 1
 
 
 @pytest.mark.parametrize("name", ["cats-vs-dogs", "imagenet", "efficientnet_lite1"])
-def test_a_shipped_model_is_not_deleted(context: TestClient, name: str) -> None:
-    answer = context.delete(f"/v1/models/{name}")
+def test_a_shipped_model_is_not_deleted(service: TestClient, name: str) -> None:
+    answer = service.delete(f"/v1/models/{name}")
     assert (answer.status_code, answer.json()["type"]) == (403, "/problems/forbidden")
-    assert context.get(f"/v1/models/{name}").status_code == 200
+    assert service.get(f"/v1/models/{name}").status_code == 200
 
 
-def test_the_same_key_is_the_same_job(context: TestClient) -> None:
+def test_the_same_key_is_the_same_job(service: TestClient) -> None:
     headers = {"Idempotency-Key": "teach-once"}
     params = {"name": "once"}
     archive = zipped(shapes(2))  # once: a zip holds the time at which it was made
-    first, second = (context.post("/v1/models", params=params, content=archive, headers=headers) for _ in range(2))
+    first, second = (service.post("/v1/models", params=params, content=archive, headers=headers) for _ in range(2))
     assert first.json()["id"] == second.json()["id"]
-    other = context.post("/v1/models", params=params, content=zipped(shapes(3)), headers=headers)
+    other = service.post("/v1/models", params=params, content=zipped(shapes(3)), headers=headers)
     assert other.json()["type"] in {"/problems/idempotency-key-reused", "/problems/model-exists"}
-    assert finished(context, first.json())["status"] == "succeeded"
-    after = context.post("/v1/models", params=params, content=archive, headers=headers)
+    assert finished(service, first.json())["status"] == "succeeded"
+    after = service.post("/v1/models", params=params, content=archive, headers=headers)
     assert after.json()["id"] == first.json()["id"], "also when the model is there"
 
 
-def test_two_jobs_of_one_name_make_one_model(context: TestClient) -> None:
-    answers = [context.post("/v1/models?name=twice", content=zipped(shapes(each))) for each in (2, 3)]
-    ended = [finished(context, answer.json()) for answer in answers]
+def test_two_jobs_of_one_name_make_one_model(service: TestClient) -> None:
+    answers = [service.post("/v1/models?name=twice", content=zipped(shapes(each))) for each in (2, 3)]
+    ended = [finished(service, answer.json()) for answer in answers]
     assert sorted(job["status"] for job in ended) == ["failed", "succeeded"]
     (lost,) = [job for job in ended if job["status"] == "failed"]
     assert lost["error"]["type"] == "/problems/model-exists"
 
 
-def test_a_lesson_is_canceled(context: TestClient) -> None:
+def test_a_lesson_is_canceled(service: TestClient) -> None:
     params = {"name": "canceled", "mode": "fine_tune", "epochs": "100"}
-    job = context.post("/v1/models", params=params, content=zipped(shapes())).json()
-    canceled = context.post(job["links"]["cancel"]).json()
+    job = service.post("/v1/models", params=params, content=zipped(shapes())).json()
+    canceled = service.post(job["links"]["cancel"]).json()
     assert canceled["status"] == "canceled"
-    assert teach(context, "after", zipped(shapes(2)))["status"] == "succeeded"
-    assert context.get("/v1/models/canceled").status_code == 404
+    assert teach(service, "after", zipped(shapes(2)))["status"] == "succeeded"
+    assert service.get("/v1/models/canceled").status_code == 404
 
 
-def test_a_lesson_that_takes_too_long_fails(context: TestClient) -> None:
-    job = teach(context, "late", zipped(shapes()), mode="fine_tune", epochs="100", deadline_s="0.5")
+def test_a_lesson_that_takes_too_long_fails(service: TestClient) -> None:
+    job = teach(service, "late", zipped(shapes()), mode="fine_tune", epochs="100", deadline_s="0.5")
     assert (job["status"], job["error"]["type"]) == ("failed", "/problems/deadline-exceeded")
-    assert context.get("/v1/models/late").status_code == 404
+    assert service.get("/v1/models/late").status_code == 404
 
 
-def test_fine_tuning_makes_a_model_of_its_own_weights(context: TestClient) -> None:
-    job = teach(context, "tuned", zipped(shapes(4)), mode="fine_tune", epochs="1")
+def test_fine_tuning_makes_a_model_of_its_own_weights(service: TestClient) -> None:
+    job = teach(service, "tuned", zipped(shapes(4)), mode="fine_tune", epochs="1")
     assert job["status"] == "succeeded", job["error"]
-    assert label_of(context, "tuned", shape("red", 50)) == "red"
-    answer = context.post("/v1/models/tuned/corrections", json={"corrections": [{"picture": "a", "label": "b"}]})
+    assert label_of(service, "tuned", shape("red", 50)) == "red"
+    answer = service.post("/v1/models/tuned/corrections", json={"corrections": [{"picture": "a", "label": "b"}]})
     assert answer.json()["type"] == "/problems/no-examples"
 
 
-def test_more_uploads_than_the_service_takes_at_once_come_again(context: TestClient) -> None:
-    turns = context.app_state["uploads"]
-    assert context.portal
+def test_more_uploads_than_the_service_takes_at_once_come_again(service: TestClient) -> None:
+    turns = service.app_state["uploads"]
+    assert service.portal
     for _ in range(4):
-        context.portal.call(turns.acquire)
+        service.portal.call(turns.acquire)
     try:
-        answer = context.post("/v1/models?name=refused", content=zipped(shapes()))
+        answer = service.post("/v1/models?name=refused", content=zipped(shapes()))
     finally:
         for _ in range(4):
-            context.portal.call(turns.release)
+            service.portal.call(turns.release)
     assert (answer.status_code, answer.json()["type"]) == (503, "/problems/overloaded")
     assert answer.headers["retry-after"]

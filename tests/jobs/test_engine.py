@@ -200,13 +200,13 @@ def test_a_course_that_is_stopped_hands_out_its_state_and_ends_its_own_affairs()
     closed: list[bool] = []
     states: list[int] = []
 
-    def course() -> Steps[str]:
+    def steps() -> Steps[str]:
         try:
             return (yield from lesson(1000, at=begun.append))
         finally:
             closed.append(True)
 
-    job = Run(course(), on_state=lambda state: states.append(int(state["step"])))
+    job = Run(steps(), on_state=lambda state: states.append(int(state["step"])))
     run_alone(job, lambda: len(begun) == 5)
     assert states == [5]
     assert closed == [True]

@@ -53,7 +53,7 @@ async def make_explanation(
         form=_FORMS[form],
     )
     limits = predictor.limits
-    answer = predictor.follow(classifier, lambda forward: explain(classifier, forward, picture, limits, wanted))
+    answer = predictor.run_steps(classifier, lambda forward: explain(classifier, forward, picture, limits, wanted))
     return await answered(
         request, form, answer, lambda found, timing: ExplanationOut.of(found, classifier.card, language, timing)
     )

@@ -56,7 +56,9 @@ async def make_feature_maps(
         form=_FORMS[form],
     )
     limits = predictor.limits
-    answer = predictor.follow(classifier, lambda forward: look_at_layers(classifier, forward, picture, limits, wanted))
+    answer = predictor.run_steps(
+        classifier, lambda forward: look_at_layers(classifier, forward, picture, limits, wanted)
+    )
 
     def numbers(found: Maps, timing: LookTiming) -> LayerMaps | LayerMapsList:
         each = [LayerMaps.of(found, maps, classifier.card, language, timing) for maps in found.layers]

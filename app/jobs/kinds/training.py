@@ -26,7 +26,7 @@ _KEPT: Final = ("mode", "epochs", "val_fraction", "augment", "seed")
 
 @dataclass
 class TrainingJobs:
-    """Makes the course of a job that teaches. `cache_dir` keeps what the quickest implementation was converted to."""
+    """Makes the steps of a job that teaches. `cache_dir` keeps what the quickest implementation was converted to."""
 
     models: ModelRepository
     limits: ImageLimits

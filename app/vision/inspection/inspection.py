@@ -1,4 +1,4 @@
-"""What a request to look inside wants and gets, and the courses from one to the other, in pieces of some 50 ms."""
+"""What a request to look inside wants and gets, and the steps from one to the other, in pieces of some 50 ms."""
 
 import time
 from collections import defaultdict
@@ -37,7 +37,7 @@ Result = TypeVar("Result")
 Form = Literal["numbers", "array"] | Encoding
 _MOST_AT_ONCE: Final = 32
 _SMALL: Final = 4_000_000
-"""Pixels of a photo that is kept while its course waits for its turns."""
+"""Pixels of a photo that is kept while its work waits for its turns."""
 _DECODING: Final = Semaphore()
 _MOMENT_S: Final = 0.002
 _FIRST: Final = Channels("top", 16)
@@ -212,7 +212,7 @@ def explain(
 def _read(
     classifier: "Classifier", data: bytes, limits: ImageLimits, watch: Watch
 ) -> tuple[Upload, Image.Image | None, Canvas]:
-    """And the photo at its full size, if it was decoded so and is small enough to be kept for as long as a course."""
+    """And the photo at its full size, if it was decoded so and is small enough to be kept for as long as the work."""
     preprocessing = classifier.backbone.preprocessing
     picture = Picture.read(data, limits, preprocessing=preprocessing)
     canvas = picture.canvas(preprocessing)

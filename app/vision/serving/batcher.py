@@ -2,7 +2,7 @@
 
 An idle service answers a batch of one at once; under load the batches grow up to `max_batch`.
 
-Longer work comes as a *course*, a generator that pauses after each short piece. Courses take turns with each other and
+Longer work comes in *steps*, a generator that pauses after each short piece. Such works take turns with each other and
 with the batches, and one thread at least is always left to the batches (where there is more than one).
 """
 
@@ -38,7 +38,7 @@ class Waiting(Generic[Item, Result]):
 
 @dataclass(frozen=True)
 class _Following:
-    course: Generator[object, None, Any]
+    steps: Generator[object, None, Any]
     answer: "asyncio.Future[Any]"
     loop: asyncio.AbstractEventLoop
 
@@ -58,16 +58,16 @@ class Batcher(Generic[Item, Result]):
         threads: int,
         max_batch: int = 16,
         max_queue: int = 256,
-        max_courses: int = 16,
+        max_in_steps: int = 16,
         batch_of: Callable[[Item], int] | None = None,
         on_thread: Callable[[], None] = lambda: None,
     ) -> None:
         self._run, self._on_thread = run, on_thread
-        self._max_batch, self._max_queue, self._max_courses = max_batch, max_queue, max_courses
+        self._max_batch, self._max_queue, self._max_in_steps = max_batch, max_queue, max_in_steps
         self._batch_of = batch_of
         self._waiting: deque[Waiting[Item, Result]] = deque()
-        self._courses: deque[_Following] = deque()
-        self._running_courses, self._most_courses = 0, max(1, threads - 1)
+        self._in_steps: deque[_Following] = deque()
+        self._running_in_steps, self._most_in_steps = 0, max(1, threads - 1)
         self._changed = threading.Condition()
         self._idle = 0
         self._closed = False
@@ -87,17 +87,17 @@ class Batcher(Generic[Item, Result]):
             self._changed.notify()
         return answer
 
-    def follow(self, course: Generator[object, None, Outcome]) -> "asyncio.Future[Outcome]":
-        """Run a course to its end, piece by piece, on whichever thread has time; raises `QueueFullError` at once.
+    def run_steps(self, steps: Generator[object, None, Outcome]) -> "asyncio.Future[Outcome]":
+        """Run work in steps to its end, piece by piece, on whichever thread has time; raises `QueueFullError` at once.
 
-        When the answer is cancelled, the course is closed before its next piece.
+        When the answer is cancelled, the work is closed before its next piece.
         """
         loop = asyncio.get_running_loop()
         with self._changed:
-            if self._closed or len(self._courses) + self._running_courses >= self._max_courses:
-                raise QueueFullError(max(1, len(self._courses)))
+            if self._closed or len(self._in_steps) + self._running_in_steps >= self._max_in_steps:
+                raise QueueFullError(max(1, len(self._in_steps)))
             answer: asyncio.Future[Outcome] = loop.create_future()
-            self._courses.append(_Following(course, answer, loop))
+            self._in_steps.append(_Following(steps, answer, loop))
             self._changed.notify()
         return answer
 
@@ -116,7 +116,7 @@ class Batcher(Generic[Item, Result]):
         self._on_thread()
         prefers_batch = True
         while work := self._take(prefers_batch=prefers_batch):
-            prefers_batch = isinstance(work, _Following)  # after a piece of a course it is the batches' turn
+            prefers_batch = isinstance(work, _Following)  # after a piece of longer work it is the batches' turn
             if isinstance(work, _Following):
                 self._go_on(work)
             else:
@@ -139,36 +139,36 @@ class Batcher(Generic[Item, Result]):
                 loop.call_soon_threadsafe(_settle, mine)  # one wake-up of the event loop for the whole batch
 
     def _go_on(self, following: _Following) -> None:
-        """One piece; then the course waits for its next turn, unless this was the last one."""
+        """One piece; then the work waits for its next turn, unless this was the last one."""
         ended, outcome = True, None
         try:
             if following.answer.cancelled():
-                following.course.close()
+                following.steps.close()
             else:
-                next(following.course)
+                next(following.steps)
                 ended = False
         except StopIteration as end:
             outcome = end.value
-        except Exception as error:  # this course's alone
+        except Exception as error:  # this work's alone
             outcome = error
         with self._changed:
-            self._running_courses -= 1
+            self._running_in_steps -= 1
             if not ended:
-                self._courses.append(following)
+                self._in_steps.append(following)
             self._changed.notify_all()
         if ended and not following.loop.is_closed():
             following.loop.call_soon_threadsafe(_settle, [(following.answer, outcome)])
 
     def _take(self, *, prefers_batch: bool) -> "list[Waiting[Item, Result]] | _Following | None":
-        """This thread's fair share of what waits, or a course's turn; None when the batcher was closed."""
+        """This thread's fair share of what waits, or a turn of work in steps; None when the batcher was closed."""
         with self._changed:
             self._idle += 1
             self._changed.wait_for(lambda: self._waiting or self._may_go_on() or self._is_done())
             share = math.ceil(len(self._waiting) / self._idle)
             self._idle -= 1
             if self._may_go_on() and not (self._waiting and prefers_batch):
-                self._running_courses += 1
-                return self._courses.popleft()
+                self._running_in_steps += 1
+                return self._in_steps.popleft()
             most = min(share, self._most(), len(self._waiting))
             return [self._waiting.popleft() for _ in range(most)] or None
 
@@ -178,10 +178,10 @@ class Batcher(Generic[Item, Result]):
         return min(self._max_batch, self._batch_of(self._waiting[0].item))
 
     def _may_go_on(self) -> bool:
-        return bool(self._courses) and self._running_courses < self._most_courses
+        return bool(self._in_steps) and self._running_in_steps < self._most_in_steps
 
     def _is_done(self) -> bool:
-        return self._closed and not self._courses and not self._running_courses
+        return self._closed and not self._in_steps and not self._running_in_steps
 
 
 def _settle(results: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]") -> None:

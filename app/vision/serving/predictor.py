@@ -125,14 +125,14 @@ class Predictor:
         """By a classifier from `load`. Raises `InvalidImageError`, or `QueueFullError` at once."""
         return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
 
-    def follow(
-        self, classifier: Classifier, course: "Callable[[StagedFeatureExtractor], Steps[Result]]"
+    def run_steps(
+        self, classifier: Classifier, work: "Callable[[StagedFeatureExtractor], Steps[Result]]"
     ) -> "asyncio.Future[Result]":
         """Run longer work of a classifier from `load` in turns with classification; raises `QueueFullError` at once.
 
         Whoever cancels the answer stops it at its next pause.
         """
-        return self._batcher.follow(course(self._forward(classifier)))
+        return self._batcher.run_steps(work(self._forward(classifier)))
 
     async def load(self, name: str | None = None) -> Classifier:
         """The classifier (the default one without a name), its forward path chosen and warm; quick if used before.

@@ -59,7 +59,7 @@ def calibration_error(logits: Tensor, labels: Tensor) -> float:
 
 
 def auroc(known: Tensor, out_of_distribution: Tensor) -> float:
-    """The chance that a stranger scores higher than a known picture; ties count half (Mann & Whitney 1947)."""
+    """The chance that an unknown picture scores higher than a known one; ties count half (Mann & Whitney 1947)."""
     below = torch.searchsorted(known.sort().values, out_of_distribution.contiguous())
     not_above = torch.searchsorted(known.sort().values, out_of_distribution.contiguous(), right=True)
     return float((below + not_above).double().mean() / (2 * len(known)))

@@ -22,12 +22,12 @@ def test_of_large_photos_one_at_a_time_is_drawn_over(
         drawn.append(photo)
         return draw_overlay(photo, *others)  # type: ignore[arg-type]
 
-    def course() -> Steps[Explanation]:
+    def steps() -> Steps[Explanation]:
         return explain(imagenet, forward, dog, ImageLimits(), ExplanationRequest())
 
     monkeypatch.setattr(looking, "draw_overlay", counted)
     monkeypatch.setattr(looking, "_SMALL", 0)
-    first, second = course(), course()
+    first, second = steps(), steps()
     while not drawn:
         next(first)
     for _ in range(20):
@@ -37,4 +37,4 @@ def test_of_large_photos_one_at_a_time_is_drawn_over(
     found = run_steps(second)
     assert found.body
     assert len(drawn) == 2
-    assert run_steps(course()).body == found.body
+    assert run_steps(steps()).body == found.body

@@ -166,7 +166,7 @@ def test_a_course_is_followed_to_its_end_and_its_exception_reaches_the_caller_al
 
     async def scenario() -> None:
         batcher = Batcher[int, int](lambda items: items, threads=2)
-        good, bad = batcher.follow(counting(3, [])), batcher.follow(failing())
+        good, bad = batcher.run_steps(counting(3, [])), batcher.run_steps(failing())
         assert await good == "course is done"
         with pytest.raises(ValueError, match="no such thing"):
             await bad
@@ -176,7 +176,7 @@ def test_a_course_is_followed_to_its_end_and_its_exception_reaches_the_caller_al
     asyncio.run(scenario())
 
 
-def test_courses_take_turns_with_each_other_and_with_the_batches() -> None:
+def test_works_in_steps_take_turns_with_each_other_and_with_the_batches() -> None:
     done: list[str] = []
 
     def run(items: Sequence[int]) -> Sequence[int]:
@@ -186,7 +186,7 @@ def test_courses_take_turns_with_each_other_and_with_the_batches() -> None:
     async def scenario() -> None:
         batcher = Batcher(run, threads=1, max_batch=1)
         gate = threading.Event()
-        courses = [batcher.follow(counting(3, done, name, gate)) for name in ("a", "b")]
+        courses = [batcher.run_steps(counting(3, done, name, gate)) for name in ("a", "b")]
         items = [batcher.submit(number) for number in range(2)]
         gate.set()
         await asyncio.gather(*courses, *items)
@@ -199,11 +199,11 @@ def test_courses_take_turns_with_each_other_and_with_the_batches() -> None:
     assert "batch" not in pieces[-3:]  # both were taken between the first pieces
 
 
-def test_a_thread_is_left_to_the_batches_while_courses_run() -> None:
+def test_a_thread_is_left_to_the_batches_while_longer_work_runs() -> None:
     async def scenario() -> None:
         batcher = Batcher[int, int](lambda items: items, threads=2)
         gate = threading.Event()
-        courses = [batcher.follow(counting(1, [], gate=gate)) for _ in range(3)]
+        courses = [batcher.run_steps(counting(1, [], gate=gate)) for _ in range(3)]
         for number in range(5):  # would wait for the gate, and fail, if courses held both threads
             assert await asyncio.wait_for(batcher.submit(number), 5) == number
         gate.set()
@@ -213,15 +213,15 @@ def test_a_thread_is_left_to_the_batches_while_courses_run() -> None:
     asyncio.run(scenario())
 
 
-def test_too_many_courses_are_refused_and_a_cancelled_one_is_closed_before_its_next_piece() -> None:
+def test_too_many_works_in_steps_are_refused_and_a_cancelled_one_is_closed_before_its_next_piece() -> None:
     done: list[str] = []
 
     async def scenario() -> None:
-        batcher = Batcher[int, int](lambda items: items, threads=1, max_courses=2)
+        batcher = Batcher[int, int](lambda items: items, threads=1, max_in_steps=2)
         gate = threading.Event()
-        stays, gone = batcher.follow(counting(1, done, "a", gate)), batcher.follow(counting(9, done, "b"))
+        stays, gone = batcher.run_steps(counting(1, done, "a", gate)), batcher.run_steps(counting(9, done, "b"))
         with pytest.raises(QueueFullError):
-            batcher.follow(counting(1, done))
+            batcher.run_steps(counting(1, done))
         gone.cancel()
         gate.set()
         assert await stays == "a is done"
@@ -231,14 +231,14 @@ def test_too_many_courses_are_refused_and_a_cancelled_one_is_closed_before_its_n
     assert "b" not in done
 
 
-def test_closing_ends_the_courses_that_were_accepted() -> None:
+def test_closing_ends_the_works_that_were_accepted() -> None:
     async def scenario() -> None:
         batcher = Batcher[int, int](lambda items: items, threads=2)
-        course = batcher.follow(counting(5, []))
+        course = batcher.run_steps(counting(5, []))
         await asyncio.to_thread(batcher.close)
         assert await course == "course is done"
         with pytest.raises(QueueFullError):
-            batcher.follow(counting(1, []))
+            batcher.run_steps(counting(1, []))
 
     asyncio.run(scenario())
 
