@@ -73,7 +73,7 @@ DEFAULT_LIMITS: Final = DatasetLimits()
 
 @dataclass(frozen=True)
 class Entry:
-    """`name` is unique in the archive; `group` is its folder in `_strangers`, where one is; `index` is the archive's."""
+    """`name` is unique in the archive; `group` is its folder in `_strangers`, where one is; `index` is ours."""
 
     label: str
     name: str
