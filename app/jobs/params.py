@@ -3,7 +3,9 @@
 from fractions import Fraction
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from app.vision.transfer.class_names import is_class_name
 
 IDEAL_IMAGE = "ideal_image"
 ADVERSARIAL_IMAGE = "adversarial_image"
@@ -84,6 +86,13 @@ class Correction(BaseModel):
     label: str | None = Field(
         description="What it shows: a class that there is, or a new one; null leaves the picture out."
     )
+
+    @field_validator("label")
+    @classmethod
+    def _can_be_shown(cls, label: str | None) -> str | None:
+        if label is not None and not is_class_name(label):
+            raise ValueError("a class is called by 1 to 100 characters that can be shown")
+        return label
 
 
 class CorrectionChoices(BaseModel):

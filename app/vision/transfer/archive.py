@@ -8,13 +8,14 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Self
 
 from app.vision.image import InvalidImageError
+from app.vision.transfer.class_names import ClassNames, is_class_name, presentable, read_class_names
 
 STRANGERS: Final = "_strangers"
 """Pictures in this folder, or in folders in it, are of no class: not learned, but used to measure `unknown`."""
@@ -32,17 +33,11 @@ _NO_PICTURES: Final = {
 _BOUNDED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UTF8_NAME: Final = 0x800
 _ENCRYPTED: Final = 0x1
-_JOINERS: Final = "\u200c\u200d"  # Persian, Hindi and families of emoji need them
-_SPACES: Final = "\xa0\u3000"
 # What zipfile raises for members that are not what the directory says.
 _UNREADABLE: Final = (
     EOFError, NotImplementedError, OSError, OverflowError, RuntimeError, ValueError, struct.error,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-
-
-_ClassNames = tuple[str, dict[str, str], tuple[str | int, ...]]
-"""Label, names by language, labels or indices of ImageNet."""
 
 
 class DatasetError(ValueError):
@@ -146,7 +141,7 @@ class Archive:
         for index, path in paths.items():
             reason = _unsuitable(path, self._members[index], self._limits.max_picture_bytes)
             if reason and index != labels_file:
-                skipped.append(Skipped(_presentable(str(path)), _presentable(reason)))
+                skipped.append(Skipped(presentable(str(path)), presentable(reason)))
             elif index != labels_file:
                 found.append(index)
         found.sort(key=lambda index: (str(paths[index]), self._members[index].CRC))
@@ -167,7 +162,7 @@ class Archive:
             raise DatasetError(f"There are {len(self.labels):,} classes; at most {self._limits.max_classes:,} may be.")
 
     def _name_classes(self, labels_file: int | None, skipped: list[Skipped]) -> None:
-        names: list[_ClassNames] = []
+        names: list[ClassNames] = []
         if labels_file is not None:
             try:
                 names = self._read_names(labels_file)
@@ -179,10 +174,10 @@ class Archive:
         self.displays: Mapping[str, Mapping[str, str]] = {label: display for label, display, _ in names if display}
         self.zero_shot: Mapping[str, tuple[str | int, ...]] = {label: parts for label, _, parts in names if parts}
 
-    def _read_names(self, labels_file: int) -> list[_ClassNames]:
+    def _read_names(self, labels_file: int) -> list[ClassNames]:
         if self._members[labels_file].file_size > _LABELS_FILE_BYTES:
             raise ValueError(f"The file is larger than {_mebibytes(_LABELS_FILE_BYTES)}.")
-        return list(_class_names(json.loads(self.read(Entry("", _LABELS_FILE, labels_file)))))
+        return list(read_class_names(json.loads(self.read(Entry("", _LABELS_FILE, labels_file)))))
 
 
 def _open(stream: BinaryIO, max_entries: int) -> zipfile.ZipFile:
@@ -252,7 +247,7 @@ def _unsuitable(path: PurePosixPath, member: zipfile.ZipInfo, max_bytes: int) ->
         "It is a link.": stat.S_ISLNK(member.external_attr >> 16),
         "Its path leads out of the archive.": path.is_absolute() or ".." in path.parts or path.parts[0][1:2] == ":",
         "It is in no folder, so that it has no label.": len(path.parts) < 2,
-        "Its folder's name is no label (1 to 100 printable characters).": not _is_label(folder),
+        "Its folder's name is no label (1 to 100 printable characters).": not is_class_name(folder),
         "It is an archive in the archive.": path.suffix.lower() in _ARCHIVES,
         f"{path.suffix} files are no pictures.": path.suffix.lower() in _NO_PICTURES,
         "It is encrypted.": bool(member.flag_bits & _ENCRYPTED),
@@ -272,7 +267,7 @@ def _label_and_group(path: PurePosixPath) -> tuple[str, str | None]:
 def _entry(path: PurePosixPath, index: int) -> Entry:
     label, group = _label_and_group(path)
     folder = label if group in (None, STRANGERS) else f"{label}/{group}"
-    return Entry(label, f"{folder}/{_presentable(path.name)}", index, group)
+    return Entry(label, f"{folder}/{presentable(path.name)}", index, group)
 
 
 def _with_unique_names(entries: Sequence[Entry]) -> list[Entry]:
@@ -290,41 +285,6 @@ def _with_unique_names(entries: Sequence[Entry]) -> list[Entry]:
         taken.add(name)
         unique.append(entry if name == entry.name else replace(entry, name=name))
     return sorted(unique, key=lambda entry: (entry.label, entry.name))
-
-
-def _class_names(content: object) -> Iterator[_ClassNames]:
-    """From `{"cat": {"en": "cat", "imagenet": [281]}}` or the records of a model's `labels.json`; or `ValueError`."""
-    if isinstance(content, dict):
-        content = [_as_record(label, names) for label, names in content.items()]
-    if not isinstance(content, list):
-        raise ValueError("It is neither an object nor a list.")
-    for number, record in enumerate(content, start=1):
-        if not isinstance(record, dict) or not isinstance(label := record.get("label"), str):
-            raise ValueError(f"Class {number} has no label.")
-        label = _presentable(unicodedata.normalize("NFC", label)).strip()
-        display, imagenet = record.get("display", {}), record.get("imagenet", [])
-        if not isinstance(display, dict) or not all(isinstance(text, str) for text in display.values()):
-            raise ValueError(f"The names of {label} are not texts by language.")
-        if not isinstance(imagenet, list) or not all(type(part) in (str, int) for part in imagenet):
-            raise ValueError(f"`imagenet` of {label} is not a list of labels or indices.")
-        display = {_presentable(language): _presentable(text) for language, text in display.items()}
-        yield label, display, tuple(_presentable(part) if isinstance(part, str) else part for part in imagenet)
-
-
-def _as_record(label: str, names: object) -> dict[str, object]:
-    if not isinstance(names, dict):
-        return {"label": label, "display": names}
-    display = {language: text for language, text in names.items() if language != "imagenet"}
-    return {"label": label, "display": display, "imagenet": names.get("imagenet", [])}
-
-
-def _is_label(text: str) -> bool:
-    return 1 <= len(text) <= 100 and _presentable(text) == text
-
-
-def _presentable(text: str) -> str:
-    """Without what moves a terminal's cursor, turns the direction of writing or is no Unicode."""
-    return "".join(one if one.isprintable() or one in _JOINERS + _SPACES else "\ufffd" for one in text)
 
 
 def _listed(counts: Mapping[str, int]) -> str:
