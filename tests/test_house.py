@@ -6,11 +6,14 @@ from pathlib import Path
 
 from tests.support.paths import ROOT
 
+HERE = (".", "tests", "test_", "conftest")
+
 
 def imported(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            yield node.module or ""
+            origin = "." * node.level + (node.module or "")
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
@@ -18,5 +21,5 @@ def imported(path: Path) -> Iterator[str]:
 def test_no_test_module_imports_another() -> None:
     modules = sorted((ROOT / "tests").rglob("*.py"))
     assert len(modules) > 50
-    names = {(path, name) for path in modules for name in imported(path) if name.startswith("tests.")}
+    names = {(path, name) for path in modules for name in imported(path) if name.startswith(HERE)}
     assert {(path.name, name) for path, name in names if not name.startswith("tests.support.")} == set()

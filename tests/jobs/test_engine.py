@@ -53,6 +53,7 @@ def result_of(future: "Future[Tensor]") -> Tensor:
     return future.result(timeout=60)
 
 
+@pytest.mark.slow
 def test_alone_and_in_company_the_result_is_the_same_bit_for_bit(classifier: Classifier) -> None:
     alone = [run(climb(classifier, steps=5, seed=seed)) for seed in range(4)]
     with Engine() as engine:

@@ -16,7 +16,7 @@ from tests.support.pictures import shapes, zipped
 from tests.support.waiting import ended, started_twice, wait_until
 
 Start = Callable[[], "subprocess.Popen[bytes]"]
-pytestmark = pytest.mark.parametrize("job_settings", ["sqlite"], indirect=True)
+pytestmark = [pytest.mark.slow, pytest.mark.parametrize("job_settings", ["sqlite"], indirect=True)]
 
 
 def teach(name: str, **choices: Any) -> Order:

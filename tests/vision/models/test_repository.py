@@ -23,6 +23,7 @@ def test_the_shipped_models_come_first_and_other_backbones_follow() -> None:
     assert "efficientnet_lite0" not in names  # that is imagenet
 
 
+@pytest.mark.slow
 def test_a_backbone_whose_weights_are_put_there_becomes_a_model(tmp_path: Path) -> None:
     models = repository(ROOT / "models", weights_dir=tmp_path)
     with pytest.raises(UnknownModelError):

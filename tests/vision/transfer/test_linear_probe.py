@@ -49,6 +49,7 @@ def fitted(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "dimensions", "classes"), [(30, 60, 3), (300, 20, 4), (60, 60, 2)])
 @pytest.mark.parametrize("l2_penalty", [1.0, 0.01, 0.001])
 def test_ends_at_the_optimum_of_the_regularised_logistic_regression(

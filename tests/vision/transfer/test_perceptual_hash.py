@@ -99,6 +99,7 @@ def test_no_picture_or_one_has_no_duplicates() -> None:
     assert near_duplicates(random_hashes(0)) == near_duplicates(random_hashes(1)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["different", "same"])
 def test_twenty_thousand_pictures_are_compared_in_bounded_memory(kind: str) -> None:
     hashes = random_hashes(20_000) if kind == "different" else np.tile(random_hashes(1), (20_000, 1))
