@@ -52,15 +52,14 @@ def load_network(how: dict[str, Any], weights: Path | None) -> nn.Module:
         network = import_module("torchvision.models").get_model(how["name"], weights=None)
     else:
         network = import_module(how["library"]).EfficientNet.from_name(how["name"])
-    own = FOLDER / "backbone.safetensors"  # of a backbone that was trained along with the head: it has no head
-    if not own.is_file():
+    if not how["own_weights"]:
         if how["weights_package"]:
             weights = getattr(import_module(how["weights_package"]), how["weights_class"]).get_model_file_path()
         network.load_state_dict(read_weights(Path(weights or FOLDER / how["weights"])))
     if how["head"]:
         network.set_submodule(how["head"], nn.Identity())
-    if own.is_file():
-        network.load_state_dict(read_safetensors(own))
+    if how["own_weights"]:  # of a backbone that was trained along with the head: they have none
+        network.load_state_dict(read_safetensors(FOLDER / "backbone.safetensors"))
     for module in network.modules():
         if how["same_padding"] and isinstance(module, nn.Conv2d) and module.stride != (1, 1):
             module.padding = (0, 0)

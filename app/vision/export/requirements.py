@@ -30,6 +30,7 @@ def network_of(backbone: "Backbone", *, own_weights: bool) -> dict[str, object]:
         "name": backbone.card.name.replace("_", "-") if lite else backbone.card.name,
         "head": backbone.card.head,
         "same_padding": backbone.weights.same_padding,
+        "own_weights": own_weights,
         "weights": None if lite or own_weights else backbone.weights.name,
         "weights_package": _weights_package(backbone) if published else None,
         "weights_class": f"EfficientnetLite{backbone.card.name.removeprefix(_LITE)}ModelFile" if published else None,

