@@ -59,7 +59,7 @@ def job_desk_for(settings: Settings) -> "JobDesk":
     return JobDesk(queue, files, EventStream(queue))
 
 
-def training_jobs_for(settings: Settings, models: "ModelRepository", *, threads: int) -> "TrainingJobs":
+def training_jobs_for(settings: Settings, models: ModelRepository, *, threads: int) -> "TrainingJobs":
     from app.jobs.kinds.training import TrainingJobs
 
     return TrainingJobs(

@@ -13,8 +13,9 @@ def accepted(accept: str, offered: Sequence[str]) -> str:
     """
     if not accept.strip():
         return offered[0]
-    best = max(offered, key=lambda media: _liking(accept, media))
-    if _liking(accept, best) <= 0:
+    likings = {media: _liking(accept, media) for media in offered}
+    best = max(offered, key=lambda media: likings[media])
+    if likings[best] <= 0:
         raise NotAcceptableError(
             f"This path answers in {', '.join(offered)}, and the Accept header has only {accept!r}."
         )

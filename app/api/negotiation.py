@@ -42,11 +42,10 @@ def in_forms(*forms: str) -> dict[int | str, dict[str, Any]]:
 
 def negotiated(request: Request, wanted: str | None, forms: tuple[str, ...]) -> str:
     """One of the forms, of equally liked ones the first; raises `NotAcceptableError` if none will do."""
-    accept = request.headers.get("accept", "").strip()
-    if wanted or not accept:
-        return wanted or forms[0]
+    if wanted:
+        return wanted
     by_media = {MEDIA_TYPES[form]: form for form in forms}
-    return by_media[accepted(accept, tuple(by_media))]
+    return by_media[accepted(request.headers.get("accept", ""), tuple(by_media))]
 
 
 async def answered(

@@ -150,8 +150,8 @@ def _follow(client: Client, job: Job, what: str) -> Job:
         for event in client.follow(job):
             data = event["data"]
             if event["event"] == "end":
-                ended: Job = data["job"]
-                return ended
+                ended: Job | None = data["job"]
+                return ended or client.job(job["id"])  # one that was deleted meanwhile is refused as unknown
             if event["event"] == "queued":
                 progress.update(bar, told=f"place {data['position']} in the queue, about {data['eta_s']:.0f} s")
             elif event["event"] == "progress":

@@ -140,7 +140,7 @@ def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[s
     from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
 
     try:
-        taught = _course(archive, backbone, plan)
+        taught = _train(archive, backbone, plan)
     except (DatasetError, NotEnoughImagesError, SettingsError, WeightsError, LookupError) as error:
         tell(str(error))
         raise typer.Exit(1) from None
@@ -156,7 +156,7 @@ def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[s
     }
 
 
-def _course(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "TrainedModel":
+def _train(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "TrainedModel":
     from app.settings import Settings
     from app.vision.ask import run_steps
     from app.vision.transfer.archive import Archive

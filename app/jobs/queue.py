@@ -29,6 +29,7 @@ from app.jobs.job import (
     Status,
     TooManyJobsError,
     UnknownJobError,
+    WorkerDiedError,
 )
 from app.jobs.tables import SERIALIZER, WORKFLOW, Tables
 
@@ -45,7 +46,7 @@ _STATUS: Final = {
     "MAX_RECOVERY_ATTEMPTS_EXCEEDED": Status.FAILED,
 }
 _PAGE: Final = 100
-"""Jobs that are read at once for a list."""
+"""Jobs that are read at once for a list of one status."""
 _UNKNOWN_WORK_S: Final = 5.0
 """What a job is expected to take before one of its kind was seen."""
 
@@ -163,22 +164,29 @@ class JobQueue:
         names = [name for name, one in _STATUS.items() if one is status]
         if status in {Status.SUCCEEDED, Status.FAILED}:
             names.append("SUCCESS")  # a job that failed ended well as a workflow: see `Job.outcome`
-        now, found = datetime.now(UTC), []
-        for start in itertools.count(
-            0, _PAGE
-        ):  # whether a job failed stands in its outcome, which no query can ask for
+        now = datetime.now(UTC)
+        jobs = ((row, self._job(row)) for row in self._rows(client, names, _PAGE if status else limit))
+        wanted = (
+            row
+            for row, job in jobs
+            if (status is None or job.status is status) and (job.expires_at is None or job.expires_at > now)
+        )
+        return [self._told(row) for row in itertools.islice(wanted, limit)]
+
+    def _rows(self, client: str, names: Sequence[str], page: int) -> Iterator[WorkflowStatus]:
+        """All of a client's, newest first; no query can tell whether a job failed, since that stands in its outcome.
+
+        A job that is accepted meanwhile moves the others on, so that a page may begin with what was there already.
+        """
+        seen: set[str] = set()
+        for start in itertools.count(0, page):
             rows = self._client.list_workflows(
-                name=WORKFLOW, user=client, status=names or None, limit=_PAGE, offset=start, sort_desc=True
+                name=WORKFLOW, user=client, status=list(names) or None, limit=page, offset=start, sort_desc=True
             )
-            for row in rows:
-                job = self._job(row)
-                if (status is None or job.status is status) and (job.expires_at is None or job.expires_at > now):
-                    found.append(self._told(row))
-                    if len(found) == limit:
-                        return found
-            if len(rows) < _PAGE:
-                return found
-        raise AssertionError
+            yield from (row for row in rows if row.workflow_id not in seen)
+            seen.update(row.workflow_id for row in rows)
+            if len(rows) < page:
+                return
 
     def cancel(self, identity: str) -> Job:
         """Idempotent: a job that has ended stays as it is."""
@@ -238,7 +246,10 @@ class JobQueue:
         status = _STATUS.get(row.status) or Status(str(outcome.get("status", Status.SUCCEEDED)))
         if status is Status.FAILED and not outcome:
             outcome = {
-                "error": {"kinds": ["WorkerDiedError"], "detail": "The worker died of this job, again and again."}
+                "error": {
+                    "kinds": [WorkerDiedError.__name__],
+                    "detail": "The worker died of this job, again and again.",
+                }
             }
         finished = _time(row.completed_at)
         return Job(

@@ -3,12 +3,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import cast
 
+import httpx2
 import pytest
 from PIL import Image
 
-from app.client import Client, ClientError
+from app.cli.jobs import _follow
+from app.client import Client, ClientError, Job, ProblemError
 from tests.support.commands import run
+from tests.support.http_server import answering, problem
 from tests.support.paths import ROOT, SAMPLES
 
 pytestmark = pytest.mark.slow
@@ -107,3 +111,12 @@ def test_a_job_that_fails_says_why(server: str) -> None:
 @pytest.mark.parametrize("arguments", [["ideal"], ["ideal", "zebra", "--layer", "x"], ["jobs", "--cancel"]])
 def test_choices_that_do_not_go_together_are_refused(arguments: list[str]) -> None:
     assert run(*arguments)[0] == 2
+
+
+def test_a_job_that_is_deleted_while_it_is_followed_is_told_as_unknown() -> None:
+    told = 'event: end\ndata: {"status": "deleted", "job": null}\n\n'
+    client, _ = answering(httpx2.Response(200, text=told), problem("unknown-job", 404))
+    job = cast("Job", {"id": "job_1", "links": {"events": "/v1/jobs/job_1/events"}})
+    with pytest.raises(ProblemError) as refused:
+        _follow(client, job, "zebra")
+    assert refused.value.problem["type"] == "/problems/unknown-job"

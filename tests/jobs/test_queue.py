@@ -115,3 +115,13 @@ def test_a_large_upload_holds_up_nobody_and_counts_all_the_while(job_settings: S
     queue.cancel(slow.result().id)
     assert queue.submit(order("ada")).status is Status.QUEUED
     queue.close()
+
+
+def test_a_list_goes_on_over_its_pages_and_tells_each_job_once(
+    queue: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.jobs.queue._PAGE", 2)
+    jobs = [queue.submit(order()).id for _ in range(4)]
+    assert [job.id for job in queue.list("ada", limit=9, status=Status.QUEUED)] == jobs[::-1]
+    assert [job.id for job in queue.list("ada", limit=3, status=Status.QUEUED)] == jobs[:0:-1]
+    assert [job.id for job in queue.list("ada", limit=3)] == jobs[:0:-1]

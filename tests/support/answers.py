@@ -22,15 +22,15 @@ def events_of(text: str) -> list[dict[str, Any]]:
     return found
 
 
-def teach(context: TestClient, name: str, archive: bytes, **choices: str) -> dict[str, Any]:
+def teach(client: TestClient, name: str, archive: bytes, **choices: str) -> dict[str, Any]:
     """The job when it has ended."""
-    answer = context.post("/v1/models", params={"name": name, **choices}, content=archive)
+    answer = client.post("/v1/models", params={"name": name, **choices}, content=archive)
     assert answer.status_code == 202, answer.text
-    return finished(context, answer.json())
+    return finished(client, answer.json())
 
 
-def label_of(context: TestClient, model: str, picture: bytes) -> str:
-    answer = context.post("/v1/classify", params={"model": model}, content=picture)
+def label_of(client: TestClient, model: str, picture: bytes) -> str:
+    answer = client.post("/v1/classify", params={"model": model}, content=picture)
     assert answer.status_code == 200, answer.text
     found: str = answer.json()["predictions"][0]["label"]
     return found

@@ -8,11 +8,7 @@ import torch
 from safetensors.torch import save, save_file
 
 from app.vision.feature_space import FeatureSpace
-from app.vision.models.model_folder import (
-    HEAD,
-    LABELS,
-    head_tensors,
-)
+from app.vision.models.model_folder import HEAD, LABELS, head_tensors
 
 
 def write_model(folder: Path, name: str = "colours", **changes: object) -> Path:

@@ -15,17 +15,13 @@ from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture, preprocess
 from app.vision.inspection.activations import look_into
 from app.vision.inspection.explanations import attributions, blurred, grad_cam, integrated_gradients, occlusion
-from app.vision.pixels import to_pixels
+from app.vision.pixels import pixels_of
 
 pytestmark = pytest.mark.slow
 
 CPU = torch.device("cpu")
 LAST = "_blocks.15"
 CATS, DOGS = range(281, 286), range(151, 269)
-
-
-def pixels_of(canvas: Canvas) -> Tensor:
-    return to_pixels(canvas[None], CPU)
 
 
 def hottest(heat: Tensor) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.vision.networks.backbones import Backbone, load_backbone
-from app.vision.serving import runtimes as inference
+from app.vision.serving import runtimes
 from app.vision.serving.runtimes import (
     OpenVinoFeatureExtractor,
     RuntimeUnavailableError,
@@ -80,7 +80,7 @@ def test_a_quicker_implementation_with_other_answers_is_not_used(
     def wrong(*_: object) -> Iterable[Wrong]:
         yield Wrong()
 
-    monkeypatch.setattr(inference, "_cpu_candidates", wrong)
+    monkeypatch.setattr(runtimes, "_cpu_candidates", wrong)
     chosen = quickest_extractor(*loaded, device=CPU, engine="auto", cache_dir=cache_dir, threads=1)
     assert isinstance(chosen, TorchFeatureExtractor)
     with pytest.raises(RuntimeUnavailableError):
