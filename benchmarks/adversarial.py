@@ -25,8 +25,8 @@ from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
 from app.vision.synthesis import attacks
-from app.vision.synthesis.attacks import Criterion, Scene
 from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.scene import Criterion, Scene
 from app.vision.synthesis.transformations import png_of, transformed
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -19,7 +19,8 @@ from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
-from app.vision.synthesis.ideal_images import ClassObjective, ideal_image
+from app.vision.synthesis.ideal_images import ideal_image
+from app.vision.synthesis.objectives import ClassObjective
 from app.vision.synthesis.priors import total_variation
 from app.vision.synthesis.transformations import png_of
 

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from app.process.memory import keep_big_blocks
 from app.settings import Settings
-from app.vision.inspection.inspection import ExplanationRequest, FeatureMapRequest, explain, layers_of, look_at_layers
+from app.vision.inspection.inspection import explain, layers_of, look_at_layers
+from app.vision.inspection.requests import ExplanationRequest, FeatureMapRequest
 from app.vision.serving.predictor import Predictor
 from app.wiring import predictor_for, repository_for
 from benchmarks.classify import p99, send

@@ -35,9 +35,10 @@ from app.vision.models.repository import ModelRepository
 from app.vision.serving.runtimes import FeatureExtractor, quickest_extractor
 from app.vision.serving.threads import use_threads
 from app.vision.transfer.archive import Archive, DatasetLimits
+from app.vision.transfer.cross_validation import split
 from app.vision.transfer.evaluation import accuracy_interval
 from app.vision.transfer.teaching import Plan, TransferContext
-from app.vision.transfer.training import classes_of, learn, split
+from app.vision.transfer.training import classes_of, learn
 from benchmarks.classify import p99, send
 from benchmarks.load import Load
 from benchmarks.servers import OURS, ROOT, running

@@ -12,7 +12,7 @@ from app.api.accept import accepted
 from app.api.dependencies import milliseconds_since_start
 from app.api.schemas.classify import Timing
 from app.api.schemas.inspect import LookTiming, timing_of
-from app.vision.inspection.inspection import Explanation, Maps
+from app.vision.inspection.requests import Explanation, Maps
 
 Result = TypeVar("Result")
 Found = TypeVar("Found", Maps, Explanation)

@@ -32,8 +32,9 @@ from app.vision.image import ImageTooLargeError, InvalidImageError, UnsupportedI
 from app.vision.labels import UnknownLabelError
 from app.vision.models.model_folder import BrokenModelError, ModelExistsError
 from app.vision.models.repository import ShippedModelError, UnknownModelError
-from app.vision.networks.backbones import MissingWeightsError, UnknownBackboneError, WeightsError
+from app.vision.networks.backbones import UnknownBackboneError
 from app.vision.networks.layers import UnknownLayerError
+from app.vision.networks.weights import MissingWeightsError, WeightsError
 from app.vision.serving.batcher import QueueFullError
 from app.vision.serving.runtimes import RuntimeUnavailableError
 from app.vision.synthesis.adversarial_images import TargetIsSourceError

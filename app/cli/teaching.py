@@ -136,7 +136,7 @@ def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[s
     """Written as a model that ships: what a person wrote into its card is kept, its pictures are not."""
     from app.settings import SettingsError
     from app.vision.models.model_folder import CARD, EXAMPLES, write
-    from app.vision.networks.backbones import WeightsError
+    from app.vision.networks.weights import WeightsError
     from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
 
     try:

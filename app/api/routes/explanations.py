@@ -14,7 +14,8 @@ from app.api.routes.feature_maps import LOOK_PROBLEMS, target_of
 from app.api.schemas.inspect import ExplanationChoices, ExplanationOut
 from app.vision.drawing.overlay import OverlayStyle
 from app.vision.encoding import Encoding
-from app.vision.inspection.inspection import ExplanationRequest, explain, layers_of
+from app.vision.inspection.inspection import explain, layers_of
+from app.vision.inspection.requests import ExplanationRequest
 
 router = APIRouter(tags=["look inside"])
 

@@ -14,7 +14,8 @@ from app.api.schemas.inspect import FeatureMapChoices, LayerMaps, LayerMapsList,
 from app.vision.classifier import Classifier
 from app.vision.drawing.sheet import Look
 from app.vision.inspection.feature_maps import Channels, ChannelsError
-from app.vision.inspection.inspection import FeatureMapRequest, Form, Maps, layers_of, look_at_layers
+from app.vision.inspection.inspection import layers_of, look_at_layers
+from app.vision.inspection.requests import FeatureMapRequest, Form, Maps
 from app.vision.networks.layers import Layer
 
 router = APIRouter(tags=["look inside"])

@@ -15,7 +15,8 @@ from app.jobs.job import Order
 from app.jobs.params import CORRECTION, MODEL, CorrectionChoices, TeachChoices
 from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
-from app.vision.networks.backbones import BACKBONES, MissingWeightsError, UnknownBackboneError, find_weights
+from app.vision.networks.backbones import BACKBONES, UnknownBackboneError, find_weights
+from app.vision.networks.weights import MissingWeightsError
 from app.vision.transfer.examples import Examples, NoExamplesError, check_names
 
 router = APIRouter(tags=["models"])

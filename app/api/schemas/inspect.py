@@ -13,7 +13,7 @@ from app.vision.drawing.sheet import Normalize
 from app.vision.inspection.explanations import Method
 from app.vision.inspection.feature_maps import ChannelNumbers, Channels, ChannelsError, FeatureMaps
 from app.vision.inspection.focus import Region
-from app.vision.inspection.inspection import Explanation, Maps, Upload, Watch
+from app.vision.inspection.requests import Explanation, Maps, Upload, Watch
 
 
 def _channels(text: str) -> str:

@@ -20,10 +20,11 @@ from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository
-from app.vision.networks.backbones import MissingWeightsError, WeightsError
+from app.vision.networks.weights import MissingWeightsError, WeightsError
 from app.vision.pixels import to_levels
 from app.vision.synthesis.adversarial_images import AdversarialImage, adversarial_image
-from app.vision.synthesis.ideal_images import ChannelObjective, ClassObjective, IdealImage, ideal_image
+from app.vision.synthesis.ideal_images import IdealImage, ideal_image
+from app.vision.synthesis.objectives import ChannelObjective, ClassObjective
 from app.vision.synthesis.outcome import Outcome
 
 _LIBRARIES: Final = ("torch", "pillow", "numpy")

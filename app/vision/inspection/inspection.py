@@ -1,30 +1,23 @@
-"""What a request to look inside wants and gets, and the steps from one to the other, in pieces of some 50 ms."""
+"""Looking inside: the steps from an upload to feature maps or an explanation, in pieces of some 50 ms."""
 
-import time
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
-from threading import Semaphore
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 
 from app.vision.ask import Algorithm, Answer, Ask, Pause, Steps, answer
-from app.vision.drawing.brightness import brightness
-from app.vision.drawing.captions import caption
-from app.vision.drawing.lettering import number, percent
-from app.vision.drawing.overlay import Box, OverlayStyle, caption_of_scale, draw_heat_map, draw_overlay, with_caption
-from app.vision.drawing.sheet import Look, draw_sheet
-from app.vision.encoding import Encoding, encoded
+from app.vision.drawing.sheet import draw_sheet
+from app.vision.encoding import encoded
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.inspection.activations import look_into
-from app.vision.inspection.explanations import Evidence, Method, grad_cam, integrated_gradients, occlusion
+from app.vision.inspection.explanations import grad_cam, integrated_gradients, occlusion
 from app.vision.inspection.feature_maps import Channels, FeatureMaps
-from app.vision.inspection.focus import Focus, Region, focus_of
+from app.vision.inspection.focus import focus_of
+from app.vision.inspection.illustration import channel_over, drawn_over, heat_drawn, titles_of
+from app.vision.inspection.requests import Explanation, ExplanationRequest, FeatureMapRequest, Maps, Upload, Watch
 from app.vision.labels import Scored
 from app.vision.networks.layers import Layer, find_layer
 from app.vision.pixels import to_levels, to_pixels
@@ -34,98 +27,11 @@ if TYPE_CHECKING:
     from app.vision.serving.runtimes import StagedFeatureExtractor
 
 Result = TypeVar("Result")
-Form = Literal["numbers", "array"] | Encoding
 _MOST_AT_ONCE: Final = 32
 _SMALL: Final = 4_000_000
 """Pixels of a photo that is kept while its work waits for its turns."""
-_DECODING: Final = Semaphore()
-_MOMENT_S: Final = 0.002
 _FIRST: Final = Channels("top", 16)
 _FIRST_OF_EACH: Final = Channels("top", 8)
-
-
-@dataclass
-class Watch:
-    """Milliseconds by what they were spent on; the time between `lap` and `go_on` is not counted."""
-
-    ms: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    _since: float = field(default_factory=time.perf_counter)
-
-    def go_on(self) -> None:
-        self._since = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.ms[name] += (now - self._since) * 1e3
-        self._since = now
-
-
-@dataclass(frozen=True)
-class Upload:
-    """The file: `width` and `height` are the upright picture's, `box` is what the network saw of it."""
-
-    sha256: str
-    format: str
-    width: int
-    height: int
-    box: Box
-
-    @property
-    def seen(self) -> Region:
-        return Region.of(self.box, (self.width, self.height))
-
-
-@dataclass(frozen=True)
-class FeatureMapRequest:
-    """`layers` from `layers_of`; without `channels`: the first 16, or of several layers 8 each, and all in an array."""
-
-    layers: tuple[Layer, ...]
-    channels: Channels | None = None
-    target: int | None = None
-    look: Look = field(default_factory=Look)
-    opacity: float = 0.65
-    overlay: bool = False
-    caption: bool = False
-    form: Form = "PNG"
-
-
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """`body` is the picture or the array, None for numbers."""
-
-    upload: Upload
-    target: Scored
-    layers: list[FeatureMaps]
-    body: bytes | None
-    watch: Watch
-
-
-@dataclass(frozen=True)
-class ExplanationRequest:
-    """`layer` is for Grad-CAM alone; None is the end of the last stage. `bare` leaves out the photo."""
-
-    method: Method = "grad_cam"
-    layer: Layer | None = None
-    target: int | None = None
-    style: OverlayStyle = field(default_factory=lambda: OverlayStyle("inferno"))
-    bare: bool = False
-    caption: bool = False
-    language: str = "en"
-    form: Literal["numbers"] | Encoding = "PNG"
-
-
-@dataclass(frozen=True, eq=False)
-class Explanation:
-    """`layer` is Grad-CAM's; `focus` is None if nothing in the picture speaks for the class."""
-
-    upload: Upload
-    target: Scored
-    method: Method
-    layer: Layer | None
-    evidence: Evidence
-    focus: Focus | None
-    body: bytes | None
-    watch: Watch
 
 
 def layers_of(classifier: "Classifier", name: str | None) -> tuple[Layer, ...]:
@@ -160,11 +66,11 @@ def look_at_layers(
     elif wanted.form != "numbers" and wanted.overlay:
 
         def draw(whole: Image.Image) -> Image.Image:
-            return _channel_over(whole, upload, layers[-1], classifier.card.name, wanted)
+            return channel_over(whole, upload, layers[-1], classifier.card.name, wanted)
 
-        body = yield from _drawn_over(photo or data, limits, draw, wanted.form, watch)
+        body = yield from drawn_over(photo or data, limits, draw, wanted.form, watch)
     elif wanted.form != "numbers":
-        titles = _titles(classifier.card.name, target, channels, wanted.look.language)
+        titles = titles_of(classifier.card.name, target, channels, wanted.look.language)
         body = encoded(draw_sheet(canvas, titles, layers, wanted.look), wanted.form, is_drawn=True)
     watch.lap("drawing")
     return Maps(upload, target, layers, body, watch)
@@ -201,9 +107,9 @@ def explain(
     if wanted.form != "numbers":
 
         def draw(whole: Image.Image) -> Image.Image:
-            return _heat_drawn(whole, upload, evidence, target, classifier.card.name, wanted)
+            return heat_drawn(whole, upload, evidence, target, classifier.card.name, wanted)
 
-        body = yield from _drawn_over(photo or data, limits, draw, wanted.form, watch)
+        body = yield from drawn_over(photo or data, limits, draw, wanted.form, watch)
     watch.lap("drawing")
     focus = focus_of(evidence.heat_map, upload.seen)
     return Explanation(upload, target, wanted.method, layer, evidence, focus, body, watch)
@@ -221,38 +127,6 @@ def _read(
     watch.lap("decode")
     keeps = picture.image.size == size and picture.width * picture.height <= _SMALL
     return upload, picture.image if keeps else None, canvas
-
-
-def _drawn_over(
-    photo: Image.Image | bytes,
-    limits: ImageLimits,
-    draw: Callable[[Image.Image], Image.Image],
-    form: Encoding,
-    watch: Watch,
-) -> Steps[bytes]:
-    """The photo, or the one in a file, drawn over at its full size and encoded: either takes a second if it is large.
-
-    Of those that must be decoded for it, which take a hundred megabytes each, there is one at a time.
-    """
-    if isinstance(photo, Image.Image):
-        return (yield from _drawn(photo, draw, form, watch))
-    while not _DECODING.acquire(blocking=False):
-        time.sleep(_MOMENT_S)
-        yield Pause()
-    try:
-        return (yield from _drawn(Picture.read(photo, limits).image, draw, form, watch))
-    finally:
-        _DECODING.release()
-
-
-def _drawn(
-    photo: Image.Image, draw: Callable[[Image.Image], Image.Image], form: Encoding, watch: Watch
-) -> Steps[bytes]:
-    image = draw(photo)
-    watch.lap("drawing")
-    yield Pause()
-    watch.go_on()
-    return encoded(image, form)
 
 
 def _target(classifier: "Classifier", forward: "StagedFeatureExtractor", canvas: Canvas, index: int | None) -> Scored:
@@ -292,39 +166,3 @@ def _array(maps: FeatureMaps, channels: Channels | None) -> bytes:
     values = maps.activations if channels is None else maps.activations[maps.channels]
     np.save(file, np.ascontiguousarray(values.numpy()))
     return file.getvalue()
-
-
-def _titles(model: str, target: Scored, channels: Channels, language: str) -> tuple[str, str, str]:
-    shown, score = target.label.display_in(language), percent(target.score, language)
-    order = caption(channels.order or "index", language)
-    return caption("sheet", language, model=model), caption("class", language, label=shown, score=score), order
-
-
-def _channel_over(
-    photo: Image.Image, upload: Upload, maps: FeatureMaps, model: str, wanted: FeatureMapRequest
-) -> Image.Image:
-    """The first of the channels laid over the photo, each neuron a square."""
-    look, channel = wanted.look, maps.channels[0]
-    low, high = maps.range_of(channel if look.normalize == "channel" else None)
-    heat = brightness(maps.activations[channel], low, high)
-    image = draw_overlay(photo, heat, upload.box, OverlayStyle(look.colormap, wanted.opacity, smooth=False))
-    if not wanted.caption:
-        return image
-    titles = f"{model}, {maps.layer.name}", caption("channel", look.language, channel=channel)
-    scale = caption("activation", look.language), number(low, look.language), number(high, look.language)
-    return with_caption(image, titles, look.colormap, scale)
-
-
-def _heat_drawn(
-    photo: Image.Image, upload: Upload, evidence: Evidence, target: Scored, model: str, wanted: ExplanationRequest
-) -> Image.Image:
-    language, style = wanted.language, wanted.style
-    if wanted.bare:
-        image = draw_heat_map(photo.size, evidence.heat_map, upload.box, style)
-    else:
-        image = draw_overlay(photo, evidence.heat_map, upload.box, style)
-    if not wanted.caption:
-        return image
-    shown, score = target.label.display_in(language), percent(target.score, language)
-    titles = f"{caption(wanted.method, language)}, {model}", caption("where", language, label=shown, score=score)
-    return with_caption(image, titles, style.colormap, caption_of_scale(language))

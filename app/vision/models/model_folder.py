@@ -20,14 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from app.vision.classifier import ModelCard
 from app.vision.feature_space import FeatureSpace
 from app.vision.labels import Labels
 from app.vision.networks.backbones import BACKBONES, Backbone
+from app.vision.networks.weights import read_tensors
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 CARD: Final = "model.json"
@@ -106,11 +105,11 @@ def read_head(file: Path, card: ModelCard, backbone: Backbone) -> tuple[nn.Linea
         )
     device = backbone.mean.device
     try:
-        tensors = load_file(file)
+        tensors = dict(read_tensors(file))
         head = nn.Linear(backbone.card.feature_size, card.num_classes).requires_grad_(requires_grad=False)
         head.load_state_dict({name: tensors.pop(name) for name in ("weight", "bias")})
         space = None if card.threshold is None else _space(tensors, card, backbone)
-    except (KeyError, OSError, RuntimeError, SafetensorError, ValueError) as error:
+    except (KeyError, RuntimeError, ValueError) as error:
         raise BrokenModelError(f"{file} is not the head of {card.name}: {error}") from error
     return head.to(device), space.to(device) if space else None
 

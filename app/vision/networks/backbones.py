@@ -1,43 +1,33 @@
 """The pretrained networks that models stand on: what builds each, which files hold its weights, what these expect."""
 
 import difflib
-import hashlib
-import re
-import struct
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial, wraps
-from importlib.util import find_spec
 from pathlib import Path
-from pickle import UnpicklingError
 from threading import Lock
 from typing import Concatenate, Final, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from app.vision.image import Preprocessing
 from app.vision.networks.batchnorm_folding import fold_batchnorm_, keep_activations
 from app.vision.networks.efficientnet_lite import EfficientNetLite, SameConv2d
+from app.vision.networks.weights import (
+    MissingWeightsError,
+    Statistics,
+    WeightsFile,
+    find_checkpoint,
+    load_weights_,
+    what_is_missing,
+)
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-Statistics = tuple[float, float, float]
 _HALF: Final[Statistics] = (0.5, 0.5, 0.5)
-_IMAGENET_MEAN: Final[Statistics] = (0.485, 0.456, 0.406)
-_IMAGENET_STD: Final[Statistics] = (0.229, 0.224, 0.225)
-# torch's readers raise all of these for broken files.
-_UNREADABLE: Final = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, ImportError, LookupError, MemoryError, OSError,
-    RuntimeError, TypeError, ValueError, SafetensorError, UnpicklingError, struct.error,
-)  # fmt: skip
-_DIGITS: Final = re.compile(r"-([0-9a-f]{8,64})$", re.IGNORECASE)
-"""torchvision ends a file's name with the first digits of its SHA-256."""
 
 
 class UnknownBackboneError(LookupError):
@@ -46,29 +36,6 @@ class UnknownBackboneError(LookupError):
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no backbone {name!r}.")
         self.suggestions = tuple(difflib.get_close_matches(name, BACKBONES, n=3, cutoff=0.3))
-
-
-class MissingWeightsError(LookupError):
-    """No file with the weights of a backbone is there."""
-
-
-class WeightsError(ValueError):
-    """A file that is not what its name says: another checksum, other parameters, or no weights at all."""
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """A checkpoint and what it was trained on; the wrong statistics cost ten points of accuracy, silently."""
-
-    name: str
-    licence: str
-    source: str
-    mean: Statistics = _IMAGENET_MEAN
-    std: Statistics = _IMAGENET_STD
-    preprocessing: Preprocessing = Preprocessing(256, 224)  # noqa: RUF009 -- frozen
-    same_padding: bool = False
-    package: str | None = None
-    """The Python package that brings the file; None: it is looked for in the folder of weights."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +218,7 @@ def once_a_backbone(work: Callable[Concatenate[Backbone, P], Result]) -> Callabl
 
 def find_weights(card: BackboneCard, weights_dir: Path | None) -> Path | None:
     """The first file that is there: of the table, else any that begins with the backbone's name. Nothing is loaded."""
-    found = _find(card, weights_dir)
+    found = find_checkpoint(card.name, card.weights, weights_dir)
     return found[0] if found else None
 
 
@@ -267,104 +234,23 @@ def load_backbone(
     if name not in BACKBONES:
         raise UnknownBackboneError(name)
     card = BACKBONES[name]
-    found = _find(card, weights_dir)
+    found = find_checkpoint(card.name, card.weights, weights_dir)
     if found is None:
-        raise MissingWeightsError(_what_is_missing(card, weights_dir))
+        raise MissingWeightsError(what_is_missing(card.name, card.weights, weights_dir))
     path, weights = found
     with torch.device("meta"):  # nothing is initialised that the file overwrites
         network = card.build()
     if weights.same_padding:
         _pad_as_tensorflow(network)
-    _load(network, path)
+    load_weights_(network, path)
     network.eval().requires_grad_(requires_grad=False)
     head = _take_head(network, card)
     if own_weights:
-        _load(network, own_weights)
+        load_weights_(network, own_weights)
         network.requires_grad_(requires_grad=False)
     network = fold_batchnorm_(network) if fold else keep_activations(network)
     backbone = Backbone(card, weights, network, own_weights).eval()
     return backbone.to(memory_format=torch.channels_last), head
-
-
-def _find(card: BackboneCard, weights_dir: Path | None) -> tuple[Path, WeightsFile] | None:
-    for weights in card.weights:
-        path = _path_in_package(weights) if weights.package else weights_dir and weights_dir / weights.name
-        if path and path.is_file():
-            return path, weights
-    if weights_dir is None:
-        return None
-    pattern = re.compile(re.escape(card.name) + r"([-.].*)?\.(pth|safetensors)")
-    for path in sorted(weights_dir.glob(f"{card.name}*")):
-        if pattern.fullmatch(path.name) and path.is_file():
-            return path, replace(_like(card, path), name=path.name)
-    return None
-
-
-def _like(card: BackboneCard, path: Path) -> WeightsFile:
-    """What a file beyond the table expects: what its namesake does, `…-qat.safetensors` as `…-qat-af747872.pth`.
-
-    Of several that differ in their digits alone it is the last, which is torchvision's first version.
-    """
-    namesakes = {_without_digits(Path(weights.name)): weights for weights in card.weights}
-    return namesakes.get(_without_digits(path), namesakes.get(card.name, card.weights[0]))
-
-
-def _without_digits(path: Path) -> str:
-    return _DIGITS.sub("", path.stem)
-
-
-def _path_in_package(weights: WeightsFile) -> Path | None:
-    spec = find_spec(weights.package or "")
-    return Path(spec.origin).parent / "models" / weights.name if spec and spec.origin else None
-
-
-def _what_is_missing(card: BackboneCard, weights_dir: Path | None) -> str:
-    names = " or ".join(weights.name for weights in card.weights)
-    if card.weights[0].package:
-        return f"The weights of {card.name} come with the package {card.weights[0].package}, which is not installed."
-    where = f"in {weights_dir}" if weights_dir else "in the folder that INKBLOT_WEIGHTS_DIR names (it is not set)"
-    converted = f"{card.name}.safetensors"  # without digits: those would have to be its own
-    return f"The weights of {card.name} are missing: put {names} (as published) or {converted} {where}."
-
-
-def _load(network: nn.Module, path: Path) -> None:
-    state = _read(path)
-    try:
-        network.load_state_dict(state, strict=True, assign=True)
-    except (RuntimeError, TypeError) as error:  # names thousands of parameters, if need be
-        raise _not_these_weights(path, textwrap.shorten(str(error), 240, placeholder=" …")) from error
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    try:
-        _check_digits(path)
-        # Not with mmap: the packages' files are of the format that cannot be mapped.
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except WeightsError:
-        raise
-    except _UNREADABLE as error:
-        known = isinstance(error, OSError) and error.strerror
-        raise _not_these_weights(path, known or "it cannot be read as a file of tensors.") from error
-    if not isinstance(state, Mapping) or not all(isinstance(values, Tensor) for values in state.values()):
-        raise _not_these_weights(path, "it holds something other than named tensors.")
-    # Half precision is for keeping: pixels are float32, and a convolution wants both alike.
-    return {name: values.float() if values.is_floating_point() else values for name, values in state.items()}
-
-
-def _not_these_weights(path: Path, reason: str) -> WeightsError:
-    return WeightsError(f"{path.name} does not hold the weights of this network: {reason}")
-
-
-def _check_digits(path: Path) -> None:
-    expected = _DIGITS.search(path.stem)
-    if expected is None:
-        return
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()[: len(expected[1])]
-    if found != expected[1].lower():
-        raise WeightsError(
-            f"{path.name} is damaged, or was converted: its SHA-256 begins with {found}, not with {expected[1]}."
-        )
 
 
 def _take_head(network: nn.Module, card: BackboneCard) -> nn.Linear:

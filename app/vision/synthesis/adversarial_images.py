@@ -14,10 +14,11 @@ from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.pixels import pixels_of
 from app.vision.synthesis import attacks
-from app.vision.synthesis.attacks import Attack, Criterion, Method, Norm, Scene
+from app.vision.synthesis.attacks import Method, Norm
 from app.vision.synthesis.outcome import Outcome, outcome_of
 from app.vision.synthesis.quantization import within_levels
 from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.scene import Attack, Criterion, Scene
 from app.vision.synthesis.transformations import TRANSFORMATIONS, png_of, transformed
 
 _MAX_AMPLIFICATION: Final = 40

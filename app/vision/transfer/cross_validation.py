@@ -1,7 +1,50 @@
 """Which pictures are learned from and which only measured."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from app.vision.transfer.examples import Examples
+from app.vision.transfer.perceptual_hash import duplicate_groups, near_duplicates
+
+CROSS_VALIDATED: Final = 1000
+"""Up to so many pictures each is in the validation part once; of more, one part is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """`groups` are pictures that are copies of each other (as `pairs` say), which lie in one `fold` together."""
+
+    labels: Tensor
+    groups: Tensor
+    fold: Tensor
+    number: int
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def validated(self) -> range:
+        return range(self.number if len(self.labels) <= CROSS_VALIDATED else 1)
+
+    @property
+    def judged(self) -> Tensor:
+        return self.fold < len(self.validated)
+
+
+def split(examples: Examples, classes: Sequence[str], *, parts: int, seed: int) -> Split:
+    """Into parts that hold every class alike, copies of a picture together."""
+    places = {name: index for index, name in enumerate(classes)}
+    labels = np.array([places[label] for label in examples.labels])
+    pairs = tuple(near_duplicates(examples.hashes))
+    groups = duplicate_groups(len(labels), pairs)
+    smallest = int(np.bincount(labels).min())
+    number = max(2, min(parts, smallest))
+    fold = folds(labels, groups, number, seed)
+    return Split(torch.from_numpy(labels), torch.from_numpy(groups), torch.from_numpy(fold), number, pairs)
 
 
 def folds(labels: NDArray[np.int64], groups: NDArray[np.int64], number: int, seed: int) -> NDArray[np.int64]:

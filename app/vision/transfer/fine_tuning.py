@@ -18,7 +18,7 @@ from app.vision.networks.backbones import Backbone
 from app.vision.pixels import to_pixels
 from app.vision.transfer.archive import Archive, Entry
 from app.vision.transfer.linear_probe import LinearHead
-from app.vision.transfer.training import point
+from app.vision.transfer.report import point
 
 _BATCH: Final = 16
 _PART: Final = 4

@@ -1,50 +1,36 @@
 """From an archive of labelled pictures to the files of a model and an account of how good it is."""
 
-import json
 import platform
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from app.vision.ask import Steps
 from app.vision.feature_space import FeatureSpace
-from app.vision.image import ImageLimits, Preprocessing
-from app.vision.labels import Labels, UnknownLabelError
+from app.vision.image import ImageLimits
+from app.vision.labels import Labels
 from app.vision.models.model_folder import EXAMPLES, HEAD, LABELS, OWN_WEIGHTS, head_tensors
 from app.vision.networks.backbones import Backbone, load_backbone
 from app.vision.serving.runtimes import FeatureExtractor, TorchFeatureExtractor
 from app.vision.transfer.archive import Archive, Skipped
-from app.vision.transfer.evaluation import auroc
+from app.vision.transfer.cross_validation import Split, split
 from app.vision.transfer.examples import Examples, Extractor
 from app.vision.transfer.fine_tuning import Pictures, State, fine_tune, steps_of
-from app.vision.transfer.training import (
-    L2_PENALTIES,
-    Learned,
-    Mistake,
-    Probe,
-    Split,
-    Warned,
-    classes_of,
-    count_of_fits,
-    learn,
-    oddities,
-    of_logits,
-    split,
-    zero_shot_accuracy,
-)
+from app.vision.transfer.namesakes import ClassLabels, class_labels, labels_file, members_of
+from app.vision.transfer.rejection import features_by_group, features_of_noise, rejection_rates
+from app.vision.transfer.report import Mistake, Warned, oddities, zero_shot_accuracy
+from app.vision.transfer.training import L2_PENALTIES, Learned, Probe, classes_of, count_of_fits, learn, of_logits
 
 Mode = Literal["linear_probe", "fine_tune"]
-_NOISE: Final = 16
 _LIBRARIES: Final = ("inkblot", "torch", "pillow", "numpy")
 
 
@@ -92,16 +78,6 @@ class TrainedModel:
     worst: tuple[Mistake, ...]
 
 
-@dataclass(frozen=True)
-class _Names:
-    """Of the classes: how people call them, and which of ImageNet's classes they are made of."""
-
-    displays: Mapping[str, Mapping[str, str]]
-    members: Mapping[str, Sequence[int]]
-    told: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
-    """The members that somebody wrote down, and not those that were found by name."""
-
-
 def teach(
     archive: Archive,
     plan: Plan,
@@ -127,13 +103,13 @@ def teach(
         archive, archive.out_of_distribution, None, total, done=len(archive.entries)
     )
     classes_of(examples, archive.labels)
-    names = _names(archive, context.imagenet)
+    names = class_labels(archive, context.imagenet)
     looked = time.perf_counter() - began
     skipped = (*archive.skipped, *broken, *lost)
     work = _Work(examples, plan, context, names, skipped, looked, pictures)
     if plan.mode == "fine_tune":
         return (yield from _fine_tuned(work, archive, out_of_distribution, total, resume))
-    return (yield from _learned(work, _groups(archive, out_of_distribution)))
+    return (yield from _learned(work, features_by_group(archive, out_of_distribution)))
 
 
 def correct(
@@ -146,8 +122,8 @@ def correct(
     """
     displays = {label.label: label.display for label in labels if label.display}
     told = {label.label: label.imagenet for label in labels if label.imagenet}
-    members = {one.label: _members(one.label, told, context.imagenet) for one in labels}
-    names = _Names(displays, members, told)
+    members = {one.label: members_of(one.label, told, context.imagenet) for one in labels}
+    names = ClassLabels(displays, members, told)
     corrected = examples.corrected(corrections)
     return (yield from _learned(_Work(corrected, plan, context, names, (), 0.0, 0), {}))
 
@@ -159,7 +135,7 @@ class _Work:
     examples: Examples
     plan: Plan
     context: TransferContext
-    names: _Names
+    names: ClassLabels
     skipped: Sequence[Skipped]
     looked: float
     done: int
@@ -181,7 +157,7 @@ class _Work:
             "metrics": {**learned.metrics, "unknown": unknown},
         }
         files = {
-            LABELS: _labels_file(classes, self.names),
+            LABELS: labels_file(classes, self.names),
             HEAD: save(head_tensors(learned.weights.weight, learned.weights.bias, learned.space)),
         }
         skipped = (_skipped(self.skipped),) if self.skipped else ()
@@ -195,10 +171,10 @@ def _learned(work: _Work, out_of_distribution: Mapping[str, Tensor]) -> Steps[Tr
     divided = split(examples, classes, parts=plan.parts, seed=plan.seed)
     zero_shot = work.zero_shot(classes)
     learned = yield from learn(examples, classes, divided, seed=plan.seed, done=work.done, zero_shot=zero_shot)
-    unknown = _of_out_of_distribution(
+    unknown = rejection_rates(
         learned.space,
         learned.distances,
-        {**out_of_distribution, "noise": _noise(context.forward, context.backbone.preprocessing)},
+        {**out_of_distribution, "noise": features_of_noise(context.forward, context.backbone.preprocessing)},
     )
     taught = work.taught(classes, divided, learned, unknown, began)
     remembered = {EXAMPLES: examples.to_bytes(context.backbone.weights.name)}
@@ -245,9 +221,9 @@ def _fine_tuned(
         tuned=True,
     )
     learned = replace(learned, metrics={**learned.metrics, "best_epoch": tuned.epoch})
-    groups = _groups(archive, replace(out_of_distribution, features=tuned.features[len(examples) :]))
-    groups["noise"] = _noise(TorchFeatureExtractor(backbone, device), backbone.preprocessing)
-    unknown = _of_out_of_distribution(learned.space, learned.distances, groups)
+    groups = features_by_group(archive, replace(out_of_distribution, features=tuned.features[len(examples) :]))
+    groups["noise"] = features_of_noise(TorchFeatureExtractor(backbone, device), backbone.preprocessing)
+    unknown = rejection_rates(learned.space, learned.distances, groups)
     taught = work.taught(classes, divided, learned, unknown, began)
     return replace(taught, files={**taught.files, OWN_WEIGHTS: save(tuned.network)})
 
@@ -278,81 +254,6 @@ def _training(examples: Examples, plan: Plan, seconds: Mapping[str, float]) -> d
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
     }
-
-
-def _of_out_of_distribution(
-    space: FeatureSpace, distances: Tensor, out_of_distribution: Mapping[str, Tensor]
-) -> dict[str, Any]:
-    """How often pictures of the classes (each measured against the others) and of none are taken for unknown."""
-    found = {}
-    for group, features in out_of_distribution.items():
-        strange = space.distance(features)
-        found[group] = {
-            "pictures": len(features),
-            "auroc": round(auroc(distances, strange), 4),
-            "found": round(float((strange > space.threshold).float().mean()), 4),
-        }
-    false_alarms = round(float((distances > space.threshold).float().mean()), 4)
-    return {"threshold": round(space.threshold, 4), "false_alarms": false_alarms, "strangers": found}
-
-
-def _noise(forward: FeatureExtractor, preprocessing: Preprocessing) -> Tensor:
-    canvases = np.random.default_rng(0).integers(
-        0, 256, (_NOISE, preprocessing.crop, preprocessing.crop, 3), dtype=np.uint8
-    )
-    step = forward.best_batch
-    return torch.cat([forward(canvases[start : start + step]).cpu() for start in range(0, _NOISE, step)])
-
-
-def _groups(archive: Archive, out_of_distribution: Examples) -> dict[str, Tensor]:
-    folder = {entry.name: entry.group or "strangers" for entry in archive.out_of_distribution}
-    rows: dict[str, list[int]] = {}
-    for index, name in enumerate(out_of_distribution.names):
-        rows.setdefault(folder[name], []).append(index)
-    return {group: out_of_distribution.features[chosen] for group, chosen in rows.items()}
-
-
-def _names(archive: Archive, imagenet: Labels) -> _Names:
-    """As the archive says, else as ImageNet's class of the same name is called."""
-    displays: dict[str, Mapping[str, str]] = {}
-    members: dict[str, Sequence[int]] = {}
-    for name in archive.labels:
-        own = _namesake(name, imagenet)
-        displays[name] = archive.displays.get(name) or (imagenet[own[0]].display if own else {})
-        members[name] = _members(name, archive.zero_shot, imagenet)
-    return _Names({name: display for name, display in displays.items() if display}, members, archive.zero_shot)
-
-
-def _members(name: str, told: Mapping[str, Sequence[str | int]], imagenet: Labels) -> Sequence[int]:
-    """Of ImageNet's classes: those that somebody wrote down, or else the namesake."""
-    found = [index for one in told.get(name, ()) for index in _member(str(one), imagenet)]
-    return found or _namesake(name, imagenet)
-
-
-def _namesake(name: str, imagenet: Labels) -> Sequence[int]:
-    """Of a folder, for which `7` and the `80s` are names and no indices."""
-    return [] if name.removesuffix("s").isdigit() else _member(name, imagenet)
-
-
-def _member(name: str, imagenet: Labels) -> Sequence[int]:
-    """The class of ImageNet that is called so, or has this index; `bees` are `bee`."""
-    for spelled in (name.replace("_", " "), name.removesuffix("s")):
-        try:
-            return [imagenet.find(spelled).index]
-        except UnknownLabelError:
-            continue
-    return []
-
-
-def _labels_file(classes: Sequence[str], names: _Names) -> bytes:
-    """A line for each class."""
-    lines = []
-    for name in classes:
-        record: dict[str, Any] = {"label": name, "display": dict(names.displays.get(name, {}))}
-        if name in names.told:
-            record["imagenet"] = list(names.told[name])
-        lines.append(json.dumps(record, ensure_ascii=False))
-    return ("[\n" + ",\n".join(lines) + "\n]\n").encode()
 
 
 def _skipped(skipped: Sequence[Skipped]) -> Warned:

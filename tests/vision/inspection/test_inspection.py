@@ -6,8 +6,9 @@ from app.vision.ask import Steps, run_steps
 from app.vision.classifier import Classifier
 from app.vision.drawing.overlay import draw_overlay
 from app.vision.image import ImageLimits
-from app.vision.inspection import inspection
-from app.vision.inspection.inspection import Explanation, ExplanationRequest, explain
+from app.vision.inspection import illustration, inspection
+from app.vision.inspection.inspection import explain
+from app.vision.inspection.requests import Explanation, ExplanationRequest
 from app.vision.serving.runtimes import TorchFeatureExtractor
 
 
@@ -25,7 +26,7 @@ def test_of_large_photos_one_at_a_time_is_drawn_over(
     def steps() -> Steps[Explanation]:
         return explain(imagenet, forward, dog, ImageLimits(), ExplanationRequest())
 
-    monkeypatch.setattr(inspection, "draw_overlay", counted)
+    monkeypatch.setattr(illustration, "draw_overlay", counted)
     monkeypatch.setattr(inspection, "_SMALL", 0)
     first, second = steps(), steps()
     while not drawn:

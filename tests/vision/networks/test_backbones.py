@@ -11,15 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from app.vision.image import ImageLimits, Picture, Preprocessing
-from app.vision.networks.backbones import (
-    BACKBONES,
-    MissingWeightsError,
-    UnknownBackboneError,
-    WeightsError,
-    find_weights,
-    load_backbone,
-)
+from app.vision.networks.backbones import BACKBONES, UnknownBackboneError, find_weights, load_backbone
 from app.vision.networks.efficientnet_lite import SameConv2d
+from app.vision.networks.weights import MissingWeightsError, WeightsError
 
 pytestmark = pytest.mark.slow
 

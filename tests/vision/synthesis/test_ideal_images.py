@@ -12,14 +12,8 @@ from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
-from app.vision.synthesis.ideal_images import (
-    ChannelObjective,
-    ClassObjective,
-    IdealImage,
-    channel_objective,
-    ideal_image,
-    prototype_objective,
-)
+from app.vision.synthesis.ideal_images import IdealImage, ideal_image
+from app.vision.synthesis.objectives import ChannelObjective, ClassObjective, channel_objective, prototype_objective
 from app.vision.synthesis.parametrizations import Spectrum
 from app.vision.synthesis.priors import NormPrior, total_variation
 from tests.support.paths import ROOT

@@ -6,8 +6,10 @@ import torch
 
 from app.vision.ask import run_steps
 from app.vision.transfer.archive import NotEnoughImagesError
+from app.vision.transfer.cross_validation import CROSS_VALIDATED, split
 from app.vision.transfer.examples import Examples
-from app.vision.transfer.training import CROSS_VALIDATED, Learned, classes_of, count_of_fits, learn, oddities, split
+from app.vision.transfer.report import oddities
+from app.vision.transfer.training import Learned, classes_of, count_of_fits, learn
 
 
 def examples_of(number: int, classes: int = 2, *, apart: float = 0.6, dimensions: int = 12) -> Examples:

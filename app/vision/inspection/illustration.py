@@ -1,0 +1,91 @@
+"""Feature maps and evidence as pictures: sheets, and drawn over the photo."""
+
+import time
+from collections.abc import Callable
+from threading import Semaphore
+from typing import Final
+
+from PIL import Image
+
+from app.vision.ask import Pause, Steps
+from app.vision.drawing.brightness import brightness
+from app.vision.drawing.captions import caption
+from app.vision.drawing.lettering import number, percent
+from app.vision.drawing.overlay import OverlayStyle, caption_of_scale, draw_heat_map, draw_overlay, with_caption
+from app.vision.encoding import Encoding, encoded
+from app.vision.image import ImageLimits, Picture
+from app.vision.inspection.explanations import Evidence
+from app.vision.inspection.feature_maps import Channels, FeatureMaps
+from app.vision.inspection.requests import ExplanationRequest, FeatureMapRequest, Upload, Watch
+from app.vision.labels import Scored
+
+_DECODING: Final = Semaphore()
+_MOMENT_S: Final = 0.002
+
+
+def drawn_over(
+    photo: Image.Image | bytes,
+    limits: ImageLimits,
+    draw: Callable[[Image.Image], Image.Image],
+    form: Encoding,
+    watch: Watch,
+) -> Steps[bytes]:
+    """The photo, or the one in a file, drawn over at its full size and encoded: either takes a second if it is large.
+
+    Of those that must be decoded for it, which take a hundred megabytes each, there is one at a time.
+    """
+    if isinstance(photo, Image.Image):
+        return (yield from _drawn(photo, draw, form, watch))
+    while not _DECODING.acquire(blocking=False):
+        time.sleep(_MOMENT_S)
+        yield Pause()
+    try:
+        return (yield from _drawn(Picture.read(photo, limits).image, draw, form, watch))
+    finally:
+        _DECODING.release()
+
+
+def _drawn(
+    photo: Image.Image, draw: Callable[[Image.Image], Image.Image], form: Encoding, watch: Watch
+) -> Steps[bytes]:
+    image = draw(photo)
+    watch.lap("drawing")
+    yield Pause()
+    watch.go_on()
+    return encoded(image, form)
+
+
+def titles_of(model: str, target: Scored, channels: Channels, language: str) -> tuple[str, str, str]:
+    shown, score = target.label.display_in(language), percent(target.score, language)
+    order = caption(channels.order or "index", language)
+    return caption("sheet", language, model=model), caption("class", language, label=shown, score=score), order
+
+
+def channel_over(
+    photo: Image.Image, upload: Upload, maps: FeatureMaps, model: str, wanted: FeatureMapRequest
+) -> Image.Image:
+    """The first of the channels laid over the photo, each neuron a square."""
+    look, channel = wanted.look, maps.channels[0]
+    low, high = maps.range_of(channel if look.normalize == "channel" else None)
+    heat = brightness(maps.activations[channel], low, high)
+    image = draw_overlay(photo, heat, upload.box, OverlayStyle(look.colormap, wanted.opacity, smooth=False))
+    if not wanted.caption:
+        return image
+    titles = f"{model}, {maps.layer.name}", caption("channel", look.language, channel=channel)
+    scale = caption("activation", look.language), number(low, look.language), number(high, look.language)
+    return with_caption(image, titles, look.colormap, scale)
+
+
+def heat_drawn(
+    photo: Image.Image, upload: Upload, evidence: Evidence, target: Scored, model: str, wanted: ExplanationRequest
+) -> Image.Image:
+    language, style = wanted.language, wanted.style
+    if wanted.bare:
+        image = draw_heat_map(photo.size, evidence.heat_map, upload.box, style)
+    else:
+        image = draw_overlay(photo, evidence.heat_map, upload.box, style)
+    if not wanted.caption:
+        return image
+    shown, score = target.label.display_in(language), percent(target.score, language)
+    titles = f"{caption(wanted.method, language)}, {model}", caption("where", language, label=shown, score=score)
+    return with_caption(image, titles, style.colormap, caption_of_scale(language))

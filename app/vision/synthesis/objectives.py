@@ -1,0 +1,80 @@
+"""What an ideal image is to excite: a class, by its logit or its prototype, or a channel of a layer."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from app.vision.ask import Activity, Objective
+from app.vision.classifier import Classifier
+from app.vision.feature_space import FeatureSpace
+
+
+@dataclass(frozen=True)
+class ClassObjective:
+    index: int
+
+
+@dataclass(frozen=True)
+class ChannelObjective:
+    """A channel of a layer, or the one neuron of it in column `x` and row `y` at the network's own input size."""
+
+    layer: str
+    channel: int
+    x: int | None = None
+    y: int | None = None
+
+
+ImageObjective = ClassObjective | ChannelObjective
+
+
+def class_objective(weight: Tensor, index: int) -> Objective:
+    """The logit, weighted with the cosine between the features and the class's direction.
+
+    So strength that other classes share brings little. `weight` is the head's, `(classes, features)`.
+    """
+    direction = weight[index] - weight.mean(0)
+
+    def rise(seen: Activity) -> Tensor:
+        along = seen.features @ direction
+        cosine = along / (seen.features.norm(dim=1) * direction.norm() + 1e-6)
+        score: Tensor = 4 * along * cosine.clamp(min=0.05)
+        return score
+
+    return rise
+
+
+def prototype_objective(space: FeatureSpace, index: int) -> Objective:
+    """How far the standardised features lie along the class's prototype, weighted with the cosine to it.
+
+    For heads that were learned on a few classes: a boundary between two says little about what either looks like.
+    """
+
+    def rise(seen: Activity) -> Tensor:
+        rows = space.standardised(seen.features)
+        along = rows @ space.prototypes[index]
+        cosine = along / (rows.norm(dim=1) + 1e-6)
+        score: Tensor = along * cosine.clamp(min=0.1)
+        return score
+
+    return rise
+
+
+def objective_of_class(classifier: Classifier, index: int) -> Objective:
+    if classifier.space:
+        return prototype_objective(classifier.space, index)
+    return class_objective(classifier.head.weight, index)
+
+
+def channel_objective(aim: ChannelObjective) -> Objective:
+    """The mean activation of a channel, or that of one neuron wherever it lies at this input size."""
+
+    def rise(seen: Activity) -> Tensor:
+        activations = seen.layers[aim.layer][:, aim.channel]
+        if aim.x is None and aim.y is None:
+            return activations.mean((1, 2))
+        height, width = activations.shape[1:]
+        row = height // 2 if aim.y is None else min(aim.y, height - 1)
+        column = width // 2 if aim.x is None else min(aim.x, width - 1)
+        return activations[:, row, column]
+
+    return rise

@@ -1,0 +1,156 @@
+"""An honest account of what was learned: accuracy with its interval, mistakes, and what is odd about the pictures."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from app.vision.transfer.cross_validation import Split
+from app.vision.transfer.evaluation import accuracy_interval, calibration_error, confusion
+from app.vision.transfer.examples import Examples
+
+_WORST: Final = 12
+_IMBALANCE: Final = 5
+_FEW: Final = 10
+
+
+@dataclass(frozen=True)
+class Warned:
+    """`kind` is for programs, `detail` for people."""
+
+    kind: str
+    detail: str
+    pictures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A picture that was taken for something else by a head that had not seen it; `score` of what it was taken for."""
+
+    name: str
+    true: str
+    predicted: str
+    score: float
+    thumbnail: bytes
+
+
+def point(epoch: int, part: str, loss: float, accuracy: float) -> dict[str, float | int | str]:
+    """Of a curve."""
+    return {"epoch": epoch, "split": part, "loss": round(loss, 5), "accuracy": round(accuracy, 5)}
+
+
+def measured(
+    logits: Tensor, labels: Tensor, classes: Sequence[str], temperature: float, zero_shot: float | None
+) -> dict[str, Any]:
+    """What the validation part tells, as JSON; `calibration_error.after` is that of the published temperature."""
+    predicted = logits.argmax(1)
+    right = predicted == labels
+    table = confusion(predicted, labels, len(classes))
+    columns = [sum(row[index] for row in table) for index in range(len(classes))]
+    per_class = []
+    for index, name in enumerate(classes):
+        number, hits = sum(table[index]), table[index][index]
+        per_class.append(
+            {
+                "label": name,
+                "pictures": number,
+                "recall": round(hits / number, 4) if number else None,
+                "precision": round(hits / columns[index], 4) if columns[index] else None,
+            }
+        )
+    low, high = accuracy_interval(int(right.sum()), len(labels))
+    return {
+        "accuracy": round(float(right.float().mean()), 4),
+        "accuracy_interval": [round(low, 4), round(high, 4)],
+        "baseline_accuracy": round(float(torch.bincount(labels).max() / len(labels)), 4),
+        "zero_shot_accuracy": None if zero_shot is None else round(zero_shot, 4),
+        "pictures_judged": len(labels),
+        "per_class": per_class,
+        "confusion": table,
+        "calibration_error": {
+            "before": round(calibration_error(logits, labels), 4),
+            "after": round(calibration_error(logits / temperature, labels), 4),
+        },
+        "temperature": round(temperature, 4),
+    }
+
+
+def mistakes(
+    examples: Examples,
+    classes: Sequence[str],
+    logits: Tensor,
+    judged: Sequence[int],
+    labels: Tensor,
+    temperature: float,
+) -> tuple[Mistake, ...]:
+    """The surest of all wrong answers to the `judged` pictures, the surest first."""
+    scores, predicted = (logits / temperature).softmax(1).max(1)
+    answers = zip(judged, scores.tolist(), predicted.tolist(), strict=True)
+    wrong = [(score, index, guess) for index, score, guess in answers if guess != int(labels[index])]
+    return tuple(
+        Mistake(
+            examples.names[index],
+            classes[int(labels[index])],
+            classes[guess],
+            round(score, 4),
+            examples.thumbnails[index],
+        )
+        for score, index, guess in sorted(wrong, reverse=True)[:_WORST]
+    )
+
+
+def zero_shot_accuracy(
+    examples: Examples, classes: Sequence[str], original: Tensor, members: Mapping[str, Sequence[int]]
+) -> float | None:
+    """How often ImageNet's head is right without any training, each class being the sum of its `members` there.
+
+    `original` are the ImageNet probabilities `(n, 1000)`. None unless every class has members.
+    """
+    if not all(members.get(name) for name in classes):
+        return None
+    sums = torch.stack([original[:, list(members[name])].sum(1) for name in classes], 1)
+    guessed = sums.argmax(1).tolist()
+    right = [classes[index] == label for index, label in zip(guessed, examples.labels, strict=True)]
+    return right.count(True) / len(right)
+
+
+def oddities(examples: Examples, divided: Split) -> Iterator[Warned]:
+    """What a teacher should know of the pictures."""
+    counts, labels = Counter(examples.labels), examples.labels
+    same = [(i, j) for i, j in divided.pairs if labels[i] == labels[j]]
+    torn = [(i, j) for i, j in divided.pairs if labels[i] != labels[j]]
+    if same:
+        names = _named(examples, same)
+        yield Warned(
+            "duplicates",
+            f"{len(names)} pictures are (nearly) copies of others in their class; copies are judged together, "
+            "so that none is asked about a picture whose copy was learned.",
+            names,
+        )
+    if torn:
+        names = _named(examples, torn)
+        yield Warned(
+            "same-picture-in-two-classes",
+            f"{len(names)} pictures are (nearly) the same in different classes: one of the labels is wrong, "
+            "or both are true and the classes do not exclude each other.",
+            names,
+        )
+    most, least = max(counts, key=lambda name: counts[name]), min(counts, key=lambda name: counts[name])
+    if counts[most] >= _IMBALANCE * counts[least]:
+        yield Warned(
+            "imbalance",
+            f"{most!r} has {counts[most]} pictures and {least!r} {counts[least]}: "
+            "in doubt the head will prefer the larger class.",
+        )
+    if counts[least] < _FEW:
+        yield Warned(
+            "few-pictures",
+            f"{least!r} has only {counts[least]} pictures: see the interval of the accuracy, and add some.",
+        )
+
+
+def _named(examples: Examples, pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(examples.names[index] for pair in pairs for index in pair))
