@@ -85,7 +85,9 @@ def load_weights_(network: nn.Module, path: Path) -> None:
 
     Raises `WeightsError` if the file is damaged or holds other parameters.
     """
-    state = read_tensors(path)
+    # Half precision is for keeping: pixels are float32, and a convolution wants both alike.
+    tensors = read_tensors(path)
+    state = {name: values.float() if values.is_floating_point() else values for name, values in tensors.items()}
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except (RuntimeError, TypeError) as error:  # names thousands of parameters, if need be
@@ -93,7 +95,7 @@ def load_weights_(network: nn.Module, path: Path) -> None:
 
 
 def read_tensors(path: Path) -> Mapping[str, Tensor]:
-    """The named tensors of a checkpoint (`.safetensors`, or as `torch.save` writes it); half precision becomes float32.
+    """The named tensors of a checkpoint (`.safetensors`, or as `torch.save` writes it), in their own precision.
 
     No code in the file is run (`weights_only`). Raises `WeightsError` for anything but named tensors, and if the name
     ends with digits that are not those of the file's SHA-256.
@@ -109,8 +111,7 @@ def read_tensors(path: Path) -> Mapping[str, Tensor]:
         raise _not_these_weights(path, known or "it cannot be read as a file of tensors.") from error
     if not isinstance(state, Mapping) or not all(isinstance(values, Tensor) for values in state.values()):
         raise _not_these_weights(path, "it holds something other than named tensors.")
-    # Half precision is for keeping: pixels are float32, and a convolution wants both alike.
-    return {name: values.float() if values.is_floating_point() else values for name, values in state.items()}
+    return state
 
 
 def _like(name: str, published: Sequence[WeightsFile], path: Path) -> WeightsFile:
