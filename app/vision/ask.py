@@ -110,7 +110,7 @@ def run_steps(steps: Steps[Result]) -> Result:
 
 
 def run(algorithm: Algorithm[Result]) -> Result:
-    """Answer all that an algorithm asks, and return what it returns."""
+    """Answer all that an algorithm asks, and return what it returns. Raises what answering an ask raises."""
     try:
         asked = next(algorithm)
         while True:

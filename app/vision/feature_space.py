@@ -73,18 +73,23 @@ class FeatureSpace:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], *, threshold: float, spread: float) -> Self:
-        """Raises `KeyError` if one is missing."""
+        """From what `tensors` returned: `mean` and `std` `(features,)`, `prototypes` `(classes, features)`,
+        `references` `(n, features)`. Raises `KeyError` if one is missing.
+        """
         names = ("mean", "std", "prototypes", "references")
         return cls(**{name: tensors[name] for name in names}, threshold=threshold, spread=spread)
 
     def tensors(self) -> dict[str, Tensor]:
+        """What a file is to keep of it, by name."""
         return {name: getattr(self, name) for name in ("mean", "std", "prototypes", "references")}
 
     def to(self, device: torch.device) -> Self:
+        """The same on another device."""
         tensors = {name: tensor.to(device) for name, tensor in self.tensors().items()}
         return type(self)(**tensors, threshold=self.threshold, spread=self.spread)
 
     def standardised(self, features: Tensor) -> Tensor:
+        """Features `(n, features)` with the mean 0 and the deviation 1 of those that were learned."""
         return (features - self.mean) / self.std
 
     def distance(self, features: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ class Label:
     """The classes of ImageNet that it is made of, if somebody wrote them down."""
 
     def display_in(self, language: str) -> str:
+        """The name of the class in a language, or else the label itself."""
         return self.display.get(language) or self.display.get("en") or self.label
 
 

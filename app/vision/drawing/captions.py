@@ -54,6 +54,7 @@ _NOWHERE: Final = {"en": "nowhere", "tr": "hiçbir yerde"}
 
 
 def caption(name: str, language: str, /, **parts: object) -> str:
+    """The text of this name in "en" or "tr", its parts filled in. Raises `KeyError` for a name that is not there."""
     return _CAPTIONS[language][name].format(**parts)
 
 
@@ -63,6 +64,7 @@ def place(x: float, y: float, language: str) -> str:
 
 
 def nowhere(language: str) -> str:
+    """What stands under a heat map that is empty."""
     return _NOWHERE[language]
 
 

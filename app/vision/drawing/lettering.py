@@ -53,6 +53,7 @@ def write(
 
 
 def length(text: str, size: int) -> float:
+    """The width of a text in pixels, at a size in pixels."""
     return sum(_letter(letter, size).advance for letter in text)
 
 
@@ -81,6 +82,7 @@ def signed(value: float, language: str) -> str:
 
 
 def percent(share: float, language: str) -> str:
+    """A share of 0 to 1 as the language writes it: 48.3 % or %48,3."""
     return f"%{_written(f'{share * 100:.1f}', language)}" if language == "tr" else f"{share:.1%}"
 
 

@@ -30,7 +30,9 @@ class OverlayStyle:
 
 
 def draw_overlay(photo: Image.Image, heat: "Tensor", box: Box, style: OverlayStyle) -> Image.Image:
-    """Of the size of the photo. The heat map, 0 to 1, covers the box; where it is cold the photo stays as it is."""
+    """Of the size of the photo. The heat map `(H, W)`, 0 to 1, covers the box; where it is cold the photo stays as it
+    is.
+    """
     corner, size = _whole_pixels(box, photo.size)
     picture = _unseen(photo)
     seen = photo.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
@@ -42,7 +44,9 @@ def draw_overlay(photo: Image.Image, heat: "Tensor", box: Box, style: OverlaySty
 
 
 def draw_heat_map(size: tuple[int, int], heat: "Tensor", box: Box, style: OverlayStyle) -> Image.Image:
-    """The colours alone, of the size of the picture; grey hatching where the network saw nothing."""
+    """The colours of a heat map `(H, W)`, 0 to 1, alone, of the size of the picture; grey hatching where the network
+    saw nothing.
+    """
     corner, seen = _whole_pixels(box, size)
     picture = _hatched(Image.new("RGB", size, "#6f6f78"))
     picture.paste(coloured(_levels(heat, seen, smooth=style.smooth), style.colormap), corner)
@@ -71,6 +75,7 @@ def with_caption(
 
 
 def caption_of_scale(language: str) -> tuple[str, str, str]:
+    """The words for the scale and for its two ends."""
     return caption("scale", language), caption("none", language), caption("most", language)
 
 

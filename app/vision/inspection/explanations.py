@@ -139,6 +139,8 @@ def occlusion(classifier: "Classifier", pixels: Tensor, target: int, *, batch: i
 
 
 def logit_of(target: int) -> Objective:
+    """The logit of one class, `(n,)`."""
+
     def objective(activity: Activity) -> Tensor:
         return activity.logits[:, target]
 

@@ -53,7 +53,7 @@ class Channels:
             raise ChannelsError(f"the layer {layer.name} has the channels 0 to {last}, not {beyond[0]}")
 
     def of(self, activations: Tensor, contributions: Tensor) -> list[int]:
-        """The indices; of an order no more than there are."""
+        """The indices in activations `(C, H, W)` by contributions `(C,)`; of an order no more than there are."""
         if self.order is None:
             return list(self.indices)
         rank = contributions if self.order == "top" else activations.abs().mean((1, 2))

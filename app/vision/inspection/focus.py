@@ -25,6 +25,7 @@ class Region:
 
     @classmethod
     def of(cls, box: "Box", size: tuple[int, int]) -> "Region":
+        """A box in pixels as shares of the `(width, height)` of its picture."""
         left, top, right, bottom = box
         return cls(left / size[0], top / size[1], (right - left) / size[0], (bottom - top) / size[1])
 

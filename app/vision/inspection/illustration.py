@@ -56,6 +56,7 @@ def _drawn(
 
 
 def titles_of(model: str, target: Scored, channels: Channels, language: str) -> tuple[str, str, str]:
+    """The lines above a sheet: the model, the class with its probability, the order of the channels."""
     shown, score = target.label.display_in(language), percent(target.score, language)
     order = caption(channels.order or "index", language)
     return caption("sheet", language, model=model), caption("class", language, label=shown, score=score), order
@@ -79,6 +80,7 @@ def channel_over(
 def heat_drawn(
     photo: Image.Image, upload: Upload, evidence: Evidence, target: Scored, model: str, wanted: ExplanationRequest
 ) -> Image.Image:
+    """The evidence as a picture of the size of the photo, larger by its caption where one is wanted."""
     language, style = wanted.language, wanted.style
     if wanted.bare:
         image = draw_heat_map(photo.size, evidence.heat_map, upload.box, style)

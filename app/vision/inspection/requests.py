@@ -25,9 +25,11 @@ class Watch:
     _since: float = field(default_factory=time.perf_counter)
 
     def go_on(self) -> None:
+        """Count from now on."""
         self._since = time.perf_counter()
 
     def lap(self, name: str) -> None:
+        """Add the time since the last call to what is spent on `name`."""
         now = time.perf_counter()
         self.ms[name] += (now - self._since) * 1e3
         self._since = now
@@ -45,6 +47,7 @@ class Upload:
 
     @property
     def seen(self) -> Region:
+        """The part of the upright picture that the network saw."""
         return Region.of(self.box, (self.width, self.height))
 
 

@@ -229,6 +229,7 @@ def _equal(one: Path, other: Path) -> bool:
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files into the folder, each by its name."""
     folder.mkdir()
     for name, data in files.items():
         (folder / name).write_bytes(data)
@@ -256,6 +257,6 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def head_tensors(weight: Tensor, bias: Tensor, space: FeatureSpace) -> dict[str, Tensor]:
-    """What `read_head` reads."""
+    """What `read_head` reads: `weight` `(classes, features)`, `bias` `(classes,)` and the tensors of the space."""
     tensors = {"weight": weight, "bias": bias, **space.tensors()}
     return {name: tensor.detach().to(torch.device("cpu")).contiguous() for name, tensor in tensors.items()}

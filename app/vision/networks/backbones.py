@@ -192,9 +192,11 @@ class Backbone(nn.Module):
 
     @property
     def preprocessing(self) -> Preprocessing:
+        """How a picture becomes a canvas for it."""
         return self.weights.preprocessing
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Features `(N, features)` of pixels `(N, 3, H, W)` in [0, 1]."""
         features: Tensor = self.network((pixels - self.mean) / self.std)
         return features
 

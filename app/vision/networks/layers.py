@@ -147,4 +147,5 @@ def _nearest(name: str, modules: Mapping[str, nn.Module]) -> list[str]:
 
 
 def nearest_layers(name: str, layers: Iterable[str]) -> list[str]:
+    """The names that look most like this one, the nearest first."""
     return difflib.get_close_matches(name, list(layers), n=5, cutoff=0.3)

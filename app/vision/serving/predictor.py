@@ -154,6 +154,7 @@ class Predictor:
         return forward.name if forward else None
 
     def close(self) -> None:
+        """End the threads; requests that still wait get no answer."""
         self._batcher.close()
 
     def _forward(self, classifier: Classifier) -> StagedFeatureExtractor:

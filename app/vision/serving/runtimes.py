@@ -70,10 +70,12 @@ class TorchFeatureExtractor:
 
     @property
     def best_batch(self) -> int:
+        """As measured: beyond it a pass costs more for each canvas, or no less."""
         return 8 if self.device.type == "cpu" else 64
 
     @property
     def name(self) -> str:
+        """Of the runtime, as answers tell it."""
         return f"torch {self.device} {str(self.precision).removeprefix('torch.')}"
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
@@ -83,6 +85,7 @@ class TorchFeatureExtractor:
             return features.float()
 
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
+        """Activations `(1, C, h, w)` of the module that ends a stage, for a canvas `(H, W, 3)`."""
         with torch.inference_mode(), capture(self.backbone.network, [name]) as activations:
             self.backbone(to_pixels(canvas[None], self.device))
         return activations[name]
@@ -135,7 +138,9 @@ class OpenVinoFeatureExtractor:
         return torch.from_numpy(np.concatenate(features))
 
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
-        """Compiled, as far as this stage, at its first call: the weights up to there are then in memory once more."""
+        """Activations `(1, C, h, w)` of the module that ends a stage, for a canvas `(H, W, 3)`. Compiled, as far as
+        this stage, at its first call: the weights up to there are then in memory once more.
+        """
         requests: dict[str, Any] = self._requests.__dict__.setdefault("stages", {})
         if name not in requests:
             number = self._stages.index(name) + 1

@@ -49,7 +49,9 @@ class SpectrumDescent:
         self._average = self._coefficients
 
     def canvas(self, step: int) -> Tensor:
-        """Attached to the coefficients; shows less than the whole resolution in the first steps."""
+        """Views `(views, 3, S, S)`, attached to the coefficients; they show less than the whole resolution in the first
+        steps.
+        """
         self._coefficients = self._coefficients.detach().requires_grad_()
         part = next(part for until, part in _GROWTH if (step - 1) / max(1, self._steps - 1) <= until)
         seen = self._crop if part == 1 else max(64, round(self._crop * part / 32) * 32)
@@ -58,6 +60,7 @@ class SpectrumDescent:
         return random_views(pixels, _VIEWS, seen, (step - 1) / max(1, self._steps - 1), generator)
 
     def objective(self, _step: int) -> Objective:
+        """What is to rise, less what the prior holds against it."""
         if isinstance(self._aim, ChannelObjective):
             return channel_objective(self._aim)
         aim, prior = objective_of_class(self._classifier, self._aim.index), self._prior
@@ -81,15 +84,18 @@ class SpectrumDescent:
         self._average = self._average.lerp(self._coefficients, weight)
 
     def render(self, size: int) -> Tensor:
+        """Pixels `(3, size, size)` in [0, 1] of the averaged coefficients, `size` rounded down to an even number."""
         with torch.no_grad():
             return self._spectrum.render(self._average.detach(), size // 2 * 2)
 
     def render_final(self, size: int) -> Tensor:
+        """Pixels `(3, size, size)` in [0, 1] of the averaged coefficients, `size` odd or even."""
         with torch.no_grad():
             whole = self._spectrum.render(self._average.detach(), (size + 1) // 2 * 2)
         return whole[:, :size, :size]
 
     def state(self) -> dict[str, Tensor]:
+        """All that `restore` needs to go on, bit for bit."""
         return {
             "coefficients": self._coefficients.detach(),
             "momentum": self._momentum,
@@ -98,6 +104,7 @@ class SpectrumDescent:
         }
 
     def restore(self, state: State) -> None:
+        """Go on from a `state`."""
         self._coefficients, self._average = state["coefficients"], state["average"]
         self._momentum, self._squares = state["momentum"], state["squares"]
 
@@ -119,16 +126,19 @@ class PixelDescent:
         self._pixels = (0.5 + 0.1 * noise).clamp(0, 1)
 
     def canvas(self, _step: int) -> Tensor:
+        """The canvas `(1, 3, crop, crop)` that the network makes of the pixels."""
         rows, columns = self._lens.region
         return self._lens.project(self._pixels[:, rows, columns]).clamp(0, 1)[None]
 
     def objective(self, _step: int) -> Objective:
+        """The log-probability of the class (so minus the cross-entropy), or the channel."""
         aim = self._aim
         if isinstance(aim, ChannelObjective):
             return channel_objective(aim)
         return lambda seen: seen.logits.log_softmax(1)[:, aim.index]
 
     def descend(self, _step: int, _canvas: Tensor, gradient: Tensor) -> None:
+        """Normalised gradient descent: a step of the same size whatever the gradient is."""
         slope = torch.zeros_like(self._pixels)
         rows, columns = self._lens.region
         slope[:, rows, columns] = -self._lens.pull_back(gradient[0])
@@ -140,19 +150,24 @@ class PixelDescent:
         self._pixels = (self._pixels - step).clamp(0, 1)
 
     def render(self, size: int) -> Tensor:
+        """Pixels `(3, size, size)` in [0, 1]."""
         return resized(self._pixels, size)
 
     def render_final(self, size: int) -> Tensor:
+        """Pixels `(3, size, size)` in [0, 1]."""
         return resized(self._pixels, size)
 
     def state(self) -> dict[str, Tensor]:
+        """All that `restore` needs to go on, bit for bit."""
         return {"pixels": self._pixels}
 
     def restore(self, state: State) -> None:
+        """Go on from a `state`."""
         self._pixels = state["pixels"]
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:
+    """Pixels `(3, H, W)` in [0, 1] as `(3, size, size)`, bicubic."""
     if pixels.shape[1] == size:
         return pixels
     return functional.interpolate(pixels[None], (size, size), mode="bicubic", antialias=True)[0].clamp(0, 1)

@@ -60,6 +60,7 @@ def prototype_objective(space: FeatureSpace, index: int) -> Objective:
 
 
 def objective_of_class(classifier: Classifier, index: int) -> Objective:
+    """The prototype score where the head has a feature space, and else the logit."""
     if classifier.space:
         return prototype_objective(classifier.space, index)
     return class_objective(classifier.head.weight, index)

@@ -22,7 +22,7 @@ class Spectrum:
         self._colors = COLORS / COLORS.norm(dim=0).max()
 
     def noise(self, generator: torch.Generator) -> Tensor:
-        """Coefficients to start with."""
+        """Coefficients `(3, size, size // 2 + 1, 2)` to start with."""
         return torch.randn(3, *self._scale.shape, 2, generator=generator) * _DEVIATION
 
     def render(self, coefficients: Tensor, size: int) -> Tensor:

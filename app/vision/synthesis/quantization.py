@@ -17,7 +17,7 @@ def whole_levels(epsilon: float) -> int:
 
 
 def within_levels(change: Tensor, start: Tensor) -> Tensor:
-    """The change, cut where the picture would leave 0..255."""
+    """The change `(3, H, W)` in grey levels, cut where the picture would leave 0..255."""
     return torch.maximum(torch.minimum(change, 255 - start), -start)
 
 

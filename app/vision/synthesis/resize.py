@@ -36,6 +36,9 @@ class ResizeOperator:
         return picture
 
     def canvas(self, picture: Canvas) -> Canvas:
+        """What the network sees of a picture `(H, W, 3)`, by the real resize of the classification path: `(crop, crop,
+        3)`.
+        """
         return picture if self._fit is None else preprocess(Image.fromarray(picture), self._fit)
 
     def project(self, region: Tensor) -> Tensor:

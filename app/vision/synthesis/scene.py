@@ -27,11 +27,11 @@ class Criterion:
     score: float | None = None
 
     def reached(self, logits: Tensor) -> bool:
-        """By one row of logits."""
+        """By one row of logits, `(classes,)`."""
         return self.margin(logits) > 0
 
     def margin(self, logits: Tensor) -> float:
-        """How far one row of logits is beyond the boundary; negative before it."""
+        """How far one row of logits, `(classes,)`, is beyond the boundary; negative before it."""
         wanted, others = self._sides(logits[None])
         if self.score is None:
             return float((wanted.amax(1) - others.amax(1)).item())
@@ -39,7 +39,7 @@ class Criterion:
         return float((wanted.logsumexp(1) - others.logsumexp(1)).item()) - odds
 
     def probability(self, logits: Tensor) -> float:
-        """Of being taken for what is wanted, by one row of logits."""
+        """Of being taken for what is wanted, by one row of logits, `(classes,)`."""
         probabilities = logits.softmax(0)
         return float(probabilities[self.target] if self.target is not None else 1 - probabilities[self.source])
 
@@ -72,6 +72,9 @@ class Scene:
     criterion: Criterion
 
     def ask(self, canvas: Tensor, change: Tensor, step: int, steps: int, score: float | None, state: State) -> Ask:
+        """For the canvas `(n, 3, H, W)` that a change of the picture makes; `state` is all that the method needs to go
+        on.
+        """
         return Ask(
             self.classifier,
             canvas,
@@ -87,8 +90,9 @@ class Scene:
         return pixels[:, ::stride, ::stride].float() / 255
 
     def seen(self, change: Tensor) -> Tensor:
+        """The canvas `(1, 3, H, W)` in [0, 1] that the network sees of the changed picture."""
         return pixels_of(self.resize.canvas(self.resize.changed(change)))
 
     def pull_back(self, answered: Answer) -> Tensor:
-        """The gradient of the mean score, in the region of the picture."""
+        """The gradient `(3, h, w)` of the mean score, in the region of the picture that the network sees."""
         return self.resize.pull_back(answered.gradient.mean(0))

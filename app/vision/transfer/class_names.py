@@ -16,7 +16,7 @@ def is_class_name(text: str) -> bool:
 
 
 def read_class_names(content: object) -> Iterator[ClassNames]:
-    """From `{"cat": {"en": "cat", "imagenet": [281]}}` or the records of a model's `labels.json`; or `ValueError`."""
+    """From `{"cat": {"en": "cat", "imagenet": [281]}}`, or a model's `labels.json`. Raises `ValueError`."""
     if isinstance(content, dict):
         content = [_as_record(label, names) for label, names in content.items()]
     if not isinstance(content, list):

@@ -28,10 +28,12 @@ class Split:
 
     @property
     def validated(self) -> range:
+        """The folds that judge what was learned from the others."""
         return range(self.number if len(self.labels) <= CROSS_VALIDATED else 1)
 
     @property
     def judged(self) -> Tensor:
+        """A mask `(n,)` of the pictures in these folds."""
         return self.fold < len(self.validated)
 
 

@@ -24,7 +24,9 @@ def accuracy_interval(right: int, number: int) -> tuple[float, float]:
 
 
 def confusion(predicted: Tensor, labels: Tensor, classes: int) -> list[list[int]]:
-    """Rows are what the pictures are, columns what they are taken for."""
+    """Counts of predicted and true classes, each `(n,)`: rows are what the pictures are, columns what they are taken
+    for.
+    """
     counts = torch.zeros(classes, classes, dtype=torch.long)
     counts.index_put_((labels, predicted), torch.ones_like(labels), accumulate=True)
     table: list[list[int]] = counts.tolist()

@@ -59,6 +59,7 @@ class Pictures:
     limits: ImageLimits
 
     def canvas(self, index: int, preprocessing: Preprocessing) -> Canvas:
+        """The canvas `(crop, crop, 3)` of a picture. Raises what `Picture.read` raises."""
         return Picture.read(self.archive.read(self.entries[index]), self.limits, preprocessing=preprocessing).canvas(
             preprocessing
         )
@@ -98,11 +99,13 @@ class Tuning:
         self._optimizer.zero_grad()
 
     def features(self, canvases: Sequence[Canvas]) -> Tensor:
+        """Features `(n, features)` by the network as it is now."""
         with torch.inference_mode():
             found: Tensor = self._backbone(to_pixels(np.stack(canvases), self._device))
             return found.cpu()
 
     def network(self) -> dict[str, Tensor]:
+        """The tensors of the network without its head, by the names of the original."""
         state = self._backbone.network.state_dict()
         return {name: values.detach().cpu().clone().contiguous() for name, values in state.items()}
 
@@ -111,7 +114,7 @@ class Tuning:
         self._backbone.network.load_state_dict(best.network)
 
     def state(self) -> dict[str, Tensor]:
-        """All that it takes to go on."""
+        """All that it takes to go on, bit for bit."""
         tensors = {f"network.{name}": values for name, values in self.network().items()}
         tensors |= {f"head.{name}": values.detach().cpu().clone() for name, values in self.head.state_dict().items()}
         for number, parameter in enumerate(self._parameters):
@@ -120,6 +123,7 @@ class Tuning:
         return tensors
 
     def restore(self, state: State) -> None:
+        """Go on from a `state`."""
         self._backbone.network.load_state_dict(_under("network.", state))
         self.head.load_state_dict(_under("head.", state))
         for number, parameter in enumerate(self._parameters):
@@ -189,6 +193,7 @@ def fine_tune(
 
 
 def steps_of(learning: int, epochs: int) -> int:
+    """How many steps of progress fine-tuning on so many pictures makes."""
     return epochs * learning
 
 

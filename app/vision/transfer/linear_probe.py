@@ -23,6 +23,7 @@ class LinearHead:
     bias: Tensor
 
     def logits(self, rows: Tensor) -> Tensor:
+        """Of rows `(n, features)`: `(n, classes)`."""
         return rows @ self.weight.T + self.bias
 
 

@@ -34,6 +34,7 @@ def rejection_rates(
 
 
 def features_of_noise(forward: FeatureExtractor, preprocessing: Preprocessing) -> Tensor:
+    """Features `(16, features)` of pictures whose pixels are drawn evenly from 0..255, always the same."""
     canvases = np.random.default_rng(0).integers(
         0, 256, (_NOISE, preprocessing.crop, preprocessing.crop, 3), dtype=np.uint8
     )
@@ -42,6 +43,7 @@ def features_of_noise(forward: FeatureExtractor, preprocessing: Preprocessing) -
 
 
 def features_by_group(archive: Archive, out_of_distribution: Examples) -> dict[str, Tensor]:
+    """The features of pictures of no class, by the name of the folder that they lay in."""
     folder = {entry.name: entry.group or "strangers" for entry in archive.out_of_distribution}
     rows: dict[str, list[int]] = {}
     for index, name in enumerate(out_of_distribution.names):

@@ -45,7 +45,9 @@ def point(epoch: int, part: str, loss: float, accuracy: float) -> dict[str, floa
 def measured(
     logits: Tensor, labels: Tensor, classes: Sequence[str], temperature: float, zero_shot: float | None
 ) -> dict[str, Any]:
-    """What the validation part tells, as JSON; `calibration_error.after` is that of the published temperature."""
+    """What the validation part tells, as JSON, of logits `(n, classes)` and labels `(n,)`; `calibration_error.after` is
+    that of the published temperature.
+    """
     predicted = logits.argmax(1)
     right = predicted == labels
     table = confusion(predicted, labels, len(classes))
@@ -86,7 +88,9 @@ def mistakes(
     labels: Tensor,
     temperature: float,
 ) -> tuple[Mistake, ...]:
-    """The surest of all wrong answers to the `judged` pictures, the surest first."""
+    """The surest of all wrong answers to the `judged` pictures (indices of the examples, one for each row of the
+    logits), the surest first.
+    """
     scores, predicted = (logits / temperature).softmax(1).max(1)
     answers = zip(judged, scores.tolist(), predicted.tolist(), strict=True)
     wrong = [(score, index, guess) for index, score, guess in answers if guess != int(labels[index])]

@@ -46,6 +46,7 @@ class Plan:
 
     @property
     def parts(self) -> int:
+        """In how many parts the pictures are divided."""
         return max(2, round(1 / self.val_fraction))
 
 
@@ -65,6 +66,7 @@ class TransferContext:
     limits: ImageLimits = ImageLimits()  # noqa: RUF009 -- frozen
 
     def extractor(self, plan: Plan) -> Extractor:
+        """What makes features of pictures, also of mirrored ones if the plan says so."""
         return Extractor(self.forward, self.backbone.preprocessing, self.limits, self.threads, mirror=plan.augment)
 
 

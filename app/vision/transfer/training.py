@@ -150,6 +150,7 @@ class Probe:
         return self._last[key]
 
     def on_raw_features(self, weights: LinearHead) -> LinearHead:
+        """A head on standardised coordinates as the one on raw features that gives the same logits."""
         full = self._basis.in_full(weights)
         weight = full.weight / self._std
         return LinearHead(weight, full.bias - weight @ self._mean)
