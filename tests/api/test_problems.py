@@ -1,10 +1,14 @@
+import importlib
+import pkgutil
 from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
 
-from app.api.problem_types import KINDS
+import app
+from app.api.problem_types import KINDS, SLUGS
 from app.api.problems import Problem
+from app.client.errors import ClientError
 from app.main import create_app
 from app.settings import Settings
 from app.vision.serving.batcher import QueueFullError
@@ -93,3 +97,32 @@ def test_one_file_of_a_form_that_is_too_large_fails_alone(client: TestClient, do
     data = client.post("/v1/classify", files=files).json()["data"]
     assert data[0]["type"] == "/problems/body-too-large"
     assert data[1]["predictions"][0]["label"] == "basenji"
+
+
+TOLD_ELSEWHERE = {
+    "CanceledError": "ends a job as canceled",
+    "EngineStoppedError": "the job goes on with the next worker",
+    "ChannelsError": "the route and the schema make a validation error of it",
+    "OvertakenError": "never leaves the mirror",
+    "ExportError": "a process that was killed: there is nothing that the client could do",
+    "CannotServeError": "ends the process at its start",
+    "DeviceUnavailableError": "ends the process at its start",
+    "SettingsError": "ends the process at its start",
+    "ClientError": "the client's own",
+}
+
+
+def test_every_error_of_our_own_is_in_the_table_or_told_elsewhere() -> None:
+    """One that is in neither would read `internal`, with no page that explains it."""
+    for module in pkgutil.walk_packages(app.__path__, "app."):
+        if module.name != "app.__main__" and not module.name.startswith("app.vision.export.predict"):
+            importlib.import_module(module.name)
+    ours = {kind for kind in subclasses(Exception) if kind.__module__.startswith("app.")}
+    assert len(ours) > 30
+    untold = {kind.__name__ for kind in ours if not issubclass(kind, tuple(SLUGS))}
+    children = {kind.__name__ for kind in subclasses(ClientError)}
+    assert untold - children == set(TOLD_ELSEWHERE)
+
+
+def subclasses(kind: type[Exception]) -> set[type[Exception]]:
+    return {one for child in kind.__subclasses__() for one in {child, *subclasses(child)}}

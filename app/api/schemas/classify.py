@@ -1,4 +1,4 @@
-"""What goes over the wire, exactly as API.md and /openapi.json promise it."""
+"""What goes over the wire, exactly as /openapi.json promises it: models, labels, predictions."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self

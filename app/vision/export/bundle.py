@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from app.vision.classifier import Classifier
 from app.vision.export.requirements import is_lite, network_of, packages
 from app.vision.image import ImageLimits, Picture
+from app.vision.networks.tracing import TRACING
 from app.vision.pixels import to_pixels
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ TOLERANCE: Final = 1e-4
 _STORED: Final = {".safetensors", ".onnx", ".png"}
 """Numbers hardly shrink: a tenth, for a second of work."""
 _SCRIPT: Final = Path(__file__).with_name("predict.py")
-_TRACING: Final = Lock()  # of three exports at once, torch fails two
 
 _README: Final = """\
 # {name}
@@ -171,7 +170,7 @@ class _Scores(nn.Module):
 
 def _onnx(classifier: Classifier) -> bytes:
     crop, weights = classifier.backbone.preprocessing.crop, classifier.backbone.weights
-    with _TRACING, warnings.catch_warnings():
+    with TRACING, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch 2.11 tells itself of what it deprecates
         program = torch.onnx.export(
             _Scores(classifier).eval(),

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from torch import fx, nn
 
-_TRACING: Final = threading.Lock()
-"""A trace patches `nn.Module` for the whole process, and two would undo that in the wrong order."""
+TRACING: Final = threading.Lock()
+"""Held by whatever traces: torch.fx and torch.export patch `nn.Module` for the whole process, and two would undo that
+in the wrong order (of three exports at once, torch failed two)."""
 
 
 def trace(network: nn.Module, *, leaves: tuple[type[nn.Module], ...] = ()) -> tuple[fx.Graph, dict[str, fx.Node]]:
@@ -17,7 +18,7 @@ def trace(network: nn.Module, *, leaves: tuple[type[nn.Module], ...] = ()) -> tu
     meanwhile are left alone.
     """
     tracer = _Tracer(leaves)
-    with _TRACING:
+    with TRACING:
         graph = tracer.trace(network)
     return graph, tracer.outputs
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from app.vision.networks.layers import capture
-from app.vision.pixels import to_pixels
+from app.vision.pixels import to_levels, to_pixels
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -240,8 +240,8 @@ def _timed(work: Callable[[], object]) -> float:
 def _probe(backbone: "Backbone", number: int) -> NDArray[np.uint8]:
     """Blobs of colour, on which a network has opinions (it has none on noise)."""
     coarse = torch.rand((number, 3, 6, 6), generator=torch.Generator().manual_seed(7))
-    smooth = nn.functional.interpolate(coarse, size=backbone.preprocessing.crop, mode="bicubic").clamp(0, 1)
-    return np.ascontiguousarray(smooth.mul(255).byte().permute(0, 2, 3, 1).numpy())
+    smooth = nn.functional.interpolate(coarse, size=backbone.preprocessing.crop, mode="bicubic")
+    return to_levels(smooth)
 
 
 def _converted(backbone: "Backbone", cache_dir: Path) -> Path:
