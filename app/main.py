@@ -22,6 +22,7 @@ from app.api.routes import (
     explanations,
     export,
     feature_maps,
+    features,
     health,
     jobs,
     models,
@@ -106,6 +107,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Envelope, max_body=settings.max_request_bytes, larger={teach.PATH: settings.max_archive_bytes})
     app.include_router(classify.router, prefix="/v1")
     app.include_router(feature_maps.router, prefix="/v1")
+    app.include_router(features.router, prefix="/v1")
     app.include_router(explanations.router, prefix="/v1")
     app.include_router(models.router, prefix="/v1")
     app.include_router(teach.router, prefix="/v1")

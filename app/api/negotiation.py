@@ -22,6 +22,7 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     "webp": "image/webp",
     "json": "application/json",
     "npy": "application/x-npy",
+    "csv": "text/csv",
 }
 _LOOK_S: Final = 0.25
 
