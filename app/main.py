@@ -24,8 +24,10 @@ from app.api.routes import (
     feature_maps,
     features,
     health,
+    hugging_face,
     jobs,
     models,
+    open_inference,
     pages,
     synthesis,
     teach,
@@ -114,6 +116,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(export.router, prefix="/v1")
     app.include_router(synthesis.router, prefix="/v1")
     app.include_router(jobs.router, prefix="/v1")
+    app.include_router(open_inference.router)
+    app.include_router(hugging_face.router)
     app.include_router(health.router)
     pages.install(app)
     problems.install(app)

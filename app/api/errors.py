@@ -1,5 +1,9 @@
 """What only the API can find wrong with a request."""
 
+from typing import Self
+
+from pydantic import ValidationError
+
 
 class ModelLoadingError(RuntimeError):
     """The default model is not there yet."""
@@ -35,6 +39,13 @@ class ChoiceError(ValueError):
     def __init__(self, pointer: str, message: str) -> None:
         super().__init__(message)
         self.pointer = pointer
+
+    @classmethod
+    def of(cls, error: ValidationError) -> Self:
+        """The first fault of a body that a route read itself."""
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = "/".join(map(str, first["loc"]))
+        return cls(f"/body/{where}", f"{where}: {first['msg']}")
 
 
 class NotAcceptableError(ValueError):

@@ -37,6 +37,7 @@ from app.vision.networks.layers import UnknownLayerError
 from app.vision.networks.weights import MissingWeightsError, WeightsError
 from app.vision.serving.batcher import QueueFullError
 from app.vision.serving.runtimes import RuntimeUnavailableError
+from app.vision.serving.tensors import TensorError
 from app.vision.synthesis.adversarial_images import TargetIsSourceError
 from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
 from app.vision.transfer.examples import NoExamplesError, UnknownPictureError
@@ -223,6 +224,7 @@ SLUGS: Final[Mapping[type[Exception], str]] = {
     ShippedModelError: "forbidden",
     StorageDownError: "storage-down",
     StorageFullError: "storage-full",
+    TensorError: "malformed-request",
     TargetIsSourceError: "target-is-source",
     TooManyJobsError: "queue-full",
     UnencodableError: "not-acceptable",

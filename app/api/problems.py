@@ -20,6 +20,8 @@ from app.vision.transfer.archive import NotEnoughImagesError
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+_OTHERS_PATHS: Final = ("/v2/", "/hf/")
+"""Paths of protocols that are not ours, whose clients look for the reason in `error`."""
 
 
 _COME_AGAIN: Final = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
@@ -64,6 +66,7 @@ class Problem:
             "status": int(kind.status),
             "detail": self.detail,
             "request_id": request_id(request),
+            **({"error": self.detail} if request.url.path.startswith(_OTHERS_PATHS) else {}),
             **self.more,
         }
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from app.vision.ask import Pause
 from app.vision.classifier import Classifier, ModelCard
 from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
 from app.vision.labels import Labels, Scored
@@ -23,6 +24,8 @@ from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, TorchFe
 from app.vision.serving.threads import use_threads
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from app.vision.ask import Steps
     from app.vision.networks.backbones import Backbone
 
@@ -134,6 +137,27 @@ class Predictor:
         """
         return self._batcher.run_steps(work(self._forward(classifier)))
 
+    def classify_canvases(
+        self, classifier: Classifier, canvases: "NDArray[np.uint8]"
+    ) -> "asyncio.Future[tuple[Tensor, list[float | None]]]":
+        """Probabilities `(n, classes)` and, of each, how surely it is unknown, for canvases `(n, crop, crop, 3)`.
+
+        By a classifier from `load`, in turns with uploads. Raises `QueueFullError` at once.
+        """
+
+        def steps(forward: StagedFeatureExtractor) -> "Steps[tuple[Tensor, list[float | None]]]":
+            rows: list[Tensor] = []
+            unknown: list[float | None] = []
+            for start in range(0, len(canvases), forward.best_batch):
+                if start:
+                    yield Pause()
+                probabilities, strange = self._infer(classifier, canvases[start : start + forward.best_batch])
+                rows.append(probabilities)
+                unknown.extend(strange)
+            return torch.cat(rows), unknown
+
+        return self.run_steps(classifier, steps)
+
     async def load(self, name: str | None = None) -> Classifier:
         """The classifier (the default one without a name), its forward path chosen and warm; quick if used before.
 
@@ -194,7 +218,7 @@ class Predictor:
                 groups[upload.classifier].append((index, read))
         for classifier, group in groups.items():
             asked = time.perf_counter()
-            probabilities, unknown = self._infer(classifier, [read.canvas for _, read in group])
+            probabilities, unknown = self._infer(classifier, np.stack([read.canvas for _, read in group]))
             inference_ms = (time.perf_counter() - asked) * 1e3
             for (index, read), row, strange in zip(group, probabilities, unknown, strict=True):
                 upload = uploads[index]
@@ -220,8 +244,8 @@ class Predictor:
         canvas = picture.canvas(preprocessing)
         return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
 
-    def _infer(self, classifier: Classifier, canvases: Sequence[Canvas]) -> tuple[Tensor, Sequence[float | None]]:
-        features = self._forward(classifier)(np.stack(canvases))
+    def _infer(self, classifier: Classifier, canvases: "NDArray[np.uint8]") -> tuple[Tensor, Sequence[float | None]]:
+        features = self._forward(classifier)(canvases)
         with torch.inference_mode():
             probabilities: Tensor = classifier.head(features).softmax(1).cpu()
             space = classifier.space
