@@ -48,13 +48,35 @@ class IdealImageChoices(BaseModel):
 
     model: Model = None
     objective: LabelChoice | ChannelChoice
-    preset: Literal["clear", "quick", "lesson", "raw"] = Field(
-        "clear", description="`clear` and `quick` look like it; `lesson` and `raw` show what happens without a prior."
+    models: list[str] | None = Field(
+        None,
+        min_length=2,
+        max_length=6,
+        description="Instead of `model`: networks that shall all see it in one picture. The scores are those of the "
+        "first; networks that took no part judge it.",
+        examples=[["imagenet", "efficientnet_lite1"]],
+    )
+    preset: Literal["clear", "fine", "quick", "lesson", "raw"] = Field(
+        "clear",
+        description="`clear`, `fine` (slower) and `quick` look like it; `raw` optimises the pixels alone, and `lesson` "
+        "with the variation loss.",
     )
     steps: int | None = Field(None, ge=1, le=2048, description="Default: the preset's.")
     seed: Seed | None = Field(None, description="Default: chosen at random, and shown in the job.")
     size: int = Field(224, ge=64, le=512, description="Width and height of the picture in pixels.")
     deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
+
+    @model_validator(mode="after")
+    def _several_models(self) -> Self:
+        if not self.models:
+            return self
+        if self.model not in {None, self.models[0]}:
+            raise ValueError("either `model` or `models`, not both")
+        if len(set(self.models)) < len(self.models):
+            raise ValueError("`models` names a model twice")
+        if isinstance(self.objective, ChannelChoice) or self.preset in {"lesson", "raw"}:
+            raise ValueError("`models` is for a class, and for the presets clear, fine and quick")
+        return self
 
 
 class TeachChoices(BaseModel):

@@ -60,11 +60,14 @@ async def make_ideal_image(
     key: IdempotencyKey,
 ) -> Response:
     """Let a network draw what it looks for: an ideal image of a class, a channel or a neuron."""
-    model = choices.model or predictor.default_model
+    models = choices.models or [choices.model or predictor.default_model]
+    model = models[0]
     labels = await asyncio.to_thread(predictor.repository.labels, model)
     aim: LabelChoice | ChannelChoice
     if isinstance(choices.objective, LabelChoice):
         aim = LabelChoice(label=labels.find(choices.objective.label).label)
+        for partner in models[1:]:
+            (await asyncio.to_thread(predictor.repository.labels, partner)).find(aim.label)
     else:
         aim = choices.objective
         await _check_channel(predictor, model, aim)
@@ -72,11 +75,11 @@ async def make_ideal_image(
         update={
             "model": model,
             "objective": aim,
-            "steps": choices.steps or PRESETS[choices.preset],
+            "steps": choices.steps or PRESETS[choices.preset].steps,
             "seed": _seed(choices.seed, key),
         }
     )
-    order = Order(IDEAL_IMAGE, f"{model}/{filled.preset}", caller, filled.model_dump(exclude_none=True))
+    order = Order(IDEAL_IMAGE, f"{'+'.join(models)}/{filled.preset}", caller, filled.model_dump(exclude_none=True))
     return await submit(jobs, order, key, request)
 
 

@@ -82,6 +82,7 @@ class Tasks:
             aim: ClassObjective | ChannelObjective = ChannelObjective(wanted.layer, wanted.channel, wanted.x, wanted.y)
         else:
             aim = ClassObjective(classifier.labels.find(wanted.label).index)
+        partners = [self._models.load(name) for name in (asked.models or [])[1:]]
         image: IdealImage = yield from ideal_image(
             classifier,
             aim,
@@ -89,7 +90,8 @@ class Tasks:
             steps=asked.steps,
             seed=asked.seed or 0,
             size=asked.size,
-            others=others,
+            partners=partners,
+            others=[other for other in others if other not in partners],
             resume=resume,
         )
         result = {
@@ -100,7 +102,12 @@ class Tasks:
             "start_score": image.start,
             "steps_run": image.steps,
             "checks": [
-                {"model": check.classifier.card.name, **_named(check.classifier, check.taken), "agrees": check.agrees}
+                {
+                    "model": check.classifier.card.name,
+                    **_named(check.classifier, check.taken),
+                    "agrees": check.agrees,
+                    "took_part": check.took_part,
+                }
                 for check in image.checks
             ],
         }

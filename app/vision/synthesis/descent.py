@@ -1,7 +1,8 @@
 """Gradient descent on the input, a step at a time: of a spectrum seen through random views, or of the pixels."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,6 @@ from app.vision.ask import Activity, Objective
 from app.vision.classifier import Classifier
 from app.vision.synthesis.objectives import (
     ChannelObjective,
-    ClassObjective,
     ImageObjective,
     channel_objective,
     objective_of_class,
@@ -24,74 +24,91 @@ from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.views import random_views
 
 State = Mapping[str, Tensor]
-_VIEWS: Final = 3
-_LEARNING_RATE: Final = 0.15
 _PRIOR: Final = 3.0
 _AVERAGING: Final = 0.9
 _GROWTH: Final = ((0.34, 0.5), (0.67, 0.72), (1.0, 1.0))
 """Until which part of the steps the network sees what part of its input size: coarse first, and cheap."""
-_STEP_SIZE: Final = 0.02
+_STEP_SIZE: Final = 0.03
+_JITTER: Final = 0.07
+"""Share of the picture's size: a little more than the border that the network does not see."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What one network is shown in a step: `canvas` `(n, 3, S, S)` is attached to what is optimised."""
+
+    classifier: Classifier
+    canvas: Tensor
+    objective: Objective
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """`views` a step for each network; the others join the first after the share `joins` of the steps."""
+
+    steps: int
+    views: int = 3
+    learning_rate: float = 0.15
+    joins: float = 0.0
 
 
 class SpectrumDescent:
-    """A spectrum, seen through random views, with the prior of the network's norms, by Adam with averaging."""
+    """A spectrum, seen through random views, with the prior of the networks' norms, by Adam with averaging.
 
-    def __init__(self, classifier: Classifier, aim: ImageObjective, steps: int, seed: int, size: int) -> None:
-        self._aim, self._steps, self._seed = aim, steps, seed
-        self._crop = classifier.backbone.preprocessing.crop
+    Several networks take part with an objective each; their gradients are of length 1 before they are added, so that
+    none outvotes another because its logits are large.
+    """
+
+    def __init__(
+        self, members: Sequence[tuple[Classifier, ImageObjective]], schedule: Schedule, seed: int, size: int
+    ) -> None:
+        self._members = [_Member(classifier, aim) for classifier, aim in members]
+        self._schedule, self._seed = schedule, seed
         self._spectrum = Spectrum(size)
-        self._prior = NormPrior(classifier.backbone) if isinstance(aim, ClassObjective) else None
-        self.layers = (aim.layer,) if isinstance(aim, ChannelObjective) else self._prior.layers if self._prior else ()
-        self._classifier = classifier
         self._coefficients = self._spectrum.noise(torch.Generator().manual_seed(seed))
         self._momentum = torch.zeros_like(self._coefficients)
         self._squares = torch.zeros_like(self._coefficients)
-        self._average = self._coefficients
+        self._average = self._coefficients.clone()
 
-    def canvas(self, step: int) -> Tensor:
-        """Views `(views, 3, S, S)`, attached to the coefficients; they show less than the whole resolution in the first
-        steps.
-        """
+    def look(self, step: int) -> list[Views]:
+        """For each network that takes part in this step, at less than its whole input size in the first ones."""
         self._coefficients = self._coefficients.detach().requires_grad_()
-        part = next(part for until, part in _GROWTH if (step - 1) / max(1, self._steps - 1) <= until)
-        seen = self._crop if part == 1 else max(64, round(self._crop * part / 32) * 32)
-        pixels = self._spectrum.render(self._coefficients, round(self._spectrum.size * seen / self._crop / 2) * 2)
-        generator = torch.Generator().manual_seed(self._seed * 100_003 + step)
-        return random_views(pixels, _VIEWS, seen, (step - 1) / max(1, self._steps - 1), generator)
+        done = self._done(step)
+        number = len(self._members) if done >= self._schedule.joins else 1
+        return [self._views(step, place) for place in range(number)]
 
-    def objective(self, _step: int) -> Objective:
-        """What is to rise, less what the prior holds against it."""
-        if isinstance(self._aim, ChannelObjective):
-            return channel_objective(self._aim)
-        aim, prior = objective_of_class(self._classifier, self._aim.index), self._prior
+    def _views(self, step: int, place: int) -> Views:
+        member, done = self._members[place], self._done(step)
+        part = next(part for until, part in _GROWTH if done <= until)
+        seen = member.crop if part == 1 else max(64, round(member.crop * part / 32) * 32)
+        pixels = self._spectrum.render(self._coefficients, round(self._spectrum.size * seen / member.crop / 2) * 2)
+        generator = torch.Generator().manual_seed(self._seed * 100_003 + step + 50_021 * place)
+        canvas = random_views(pixels, self._schedule.views, seen, done, generator)
+        return Views(member.classifier, canvas, member.objective, member.layers)
 
-        def rise(seen: Activity) -> Tensor:
-            score = aim(seen)
-            return score - _PRIOR * prior.distance(seen.layers) if prior and prior.layers else score
-
-        return rise
-
-    def descend(self, step: int, canvas: Tensor, gradient: Tensor) -> None:
+    def descend(self, step: int, views: Sequence[Views], gradients: Sequence[Tensor]) -> None:
         """Adam (Kingma 2015), its learning rate falling with a cosine, and averaged over the second half."""
-        (slope,) = torch.autograd.grad(canvas, self._coefficients, -gradient)
+        slopes = [
+            torch.autograd.grad(view.canvas, self._coefficients, -gradient)[0]
+            for view, gradient in zip(views, gradients, strict=True)
+        ]
+        slope = (
+            slopes[0] if len(self._members) == 1 else torch.stack([one / (one.norm() + 1e-12) for one in slopes]).sum(0)
+        )
         self._momentum = 0.9 * self._momentum + 0.1 * slope
         self._squares = 0.999 * self._squares + 0.001 * slope * slope
-        done = (step - 1) / max(1, self._steps - 1)
-        rate = _LEARNING_RATE * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
+        done = self._done(step)
+        rate = self._schedule.learning_rate * (0.05 + 0.95 * (1 + math.cos(math.pi * done)) / 2)
         direction = (self._momentum / (1 - 0.9**step)) / ((self._squares / (1 - 0.999**step)).sqrt() + 1e-8)
         self._coefficients = self._coefficients.detach() - rate * direction
         weight = 1 - _AVERAGING if done > 0.5 else 1.0
         self._average = self._average.lerp(self._coefficients, weight)
 
     def render(self, size: int) -> Tensor:
-        """Pixels `(3, size, size)` in [0, 1] of the averaged coefficients, `size` rounded down to an even number."""
-        with torch.no_grad():
-            return self._spectrum.render(self._average.detach(), size // 2 * 2)
-
-    def render_final(self, size: int) -> Tensor:
         """Pixels `(3, size, size)` in [0, 1] of the averaged coefficients, `size` odd or even."""
         with torch.no_grad():
-            whole = self._spectrum.render(self._average.detach(), (size + 1) // 2 * 2)
+            whole = self._spectrum.render(self._average, (size + 1) // 2 * 2)
         return whole[:, :size, :size]
 
     def state(self) -> dict[str, Tensor]:
@@ -100,7 +117,7 @@ class SpectrumDescent:
             "coefficients": self._coefficients.detach(),
             "momentum": self._momentum,
             "squares": self._squares,
-            "average": self._average.detach(),
+            "average": self._average,
         }
 
     def restore(self, state: State) -> None:
@@ -108,52 +125,69 @@ class SpectrumDescent:
         self._coefficients, self._average = state["coefficients"], state["average"]
         self._momentum, self._squares = state["momentum"], state["squares"]
 
+    def _done(self, step: int) -> float:
+        return (step - 1) / max(1, self._schedule.steps - 1)
+
+
+class _Member:
+    """A network that takes part: what is to rise, less what its prior holds against it, and its input size."""
+
+    def __init__(self, classifier: Classifier, aim: ImageObjective) -> None:
+        self.classifier, self.crop = classifier, classifier.backbone.preprocessing.crop
+        if isinstance(aim, ChannelObjective):
+            self.layers: tuple[str, ...] = (aim.layer,)
+            self.objective: Objective = channel_objective(aim)
+            return
+        prior, rising = NormPrior(classifier.backbone), objective_of_class(classifier, aim.index)
+
+        def rise(seen: Activity) -> Tensor:
+            return rising(seen) - _PRIOR * prior.distance(seen.layers)
+
+        self.layers, self.objective = prior.layers, rise if prior.layers else rising
+
 
 class PixelDescent:
-    """The pixels themselves, by plain gradient descent on cross-entropy; the variation loss makes them smooth.
+    """The pixels themselves, by normalised gradient descent on the logit; the variation loss makes them smooth.
 
-    The network sees them through its preprocessing, as it will see the saved file: otherwise that would not fool even
-    itself.
+    The logit, since cross-entropy stops pulling once the network is sure, and leaves the variation loss to flatten
+    everything. The network sees the pixels through its preprocessing, as it will see the saved file (otherwise that
+    would not fool even itself), shifted by some pixels at random.
     """
 
-    layers: tuple[str, ...]
-
-    def __init__(self, classifier: Classifier, aim: ImageObjective, size: int, seed: int, variation: float) -> None:
-        self._aim, self._variation = aim, variation
-        self.layers = (aim.layer,) if isinstance(aim, ChannelObjective) else ()
-        self._lens = ResizeOperator(np.zeros((size, size, 3), np.uint8), classifier.backbone.preprocessing)
+    def __init__(
+        self, classifier: Classifier, aim: ImageObjective, schedule: Schedule, *, size: int, seed: int, variation: float
+    ) -> None:
+        self._classifier, self._aim, self._schedule, self._seed = classifier, aim, schedule, seed
+        self._variation = variation
+        self._resize = ResizeOperator(np.zeros((size, size, 3), np.uint8), classifier.backbone.preprocessing)
         noise = torch.randn(3, size, size, generator=torch.Generator().manual_seed(seed))
         self._pixels = (0.5 + 0.1 * noise).clamp(0, 1)
 
-    def canvas(self, _step: int) -> Tensor:
-        """The canvas `(1, 3, crop, crop)` that the network makes of the pixels."""
-        rows, columns = self._lens.region
-        return self._lens.project(self._pixels[:, rows, columns]).clamp(0, 1)[None]
+    def look(self, step: int) -> list[Views]:
+        """The canvas `(1, 3, crop, crop)` that the network makes of the pixels, which were shifted in a circle."""
+        rows, columns = self._resize.region
+        shifted = torch.roll(self._pixels, self._shift(step), (1, 2))
+        canvas = self._resize.project(shifted[:, rows, columns]).clamp(0, 1)[None]
+        if isinstance(self._aim, ChannelObjective):
+            return [Views(self._classifier, canvas, channel_objective(self._aim), (self._aim.layer,))]
+        index = self._aim.index
+        return [Views(self._classifier, canvas, lambda seen: seen.logits[:, index])]
 
-    def objective(self, _step: int) -> Objective:
-        """The log-probability of the class (so minus the cross-entropy), or the channel."""
-        aim = self._aim
-        if isinstance(aim, ChannelObjective):
-            return channel_objective(aim)
-        return lambda seen: seen.logits.log_softmax(1)[:, aim.index]
-
-    def descend(self, _step: int, _canvas: Tensor, gradient: Tensor) -> None:
-        """Normalised gradient descent: a step of the same size whatever the gradient is."""
+    def descend(self, step: int, _views: Sequence[Views], gradients: Sequence[Tensor]) -> None:
+        """A step whose size depends on the schedule alone and falls with a cosine, however long the gradient is."""
+        down, across = self._shift(step)
+        rows, columns = self._resize.region
         slope = torch.zeros_like(self._pixels)
-        rows, columns = self._lens.region
-        slope[:, rows, columns] = -self._lens.pull_back(gradient[0])
+        slope[:, rows, columns] = -self._resize.pull_back(gradients[0][0])
+        slope = torch.roll(slope, (-down, -across), (1, 2))
         if self._variation:
             pixels = self._pixels.detach().requires_grad_()
             (rough,) = torch.autograd.grad(self._variation * total_variation(pixels), pixels)
             slope = slope + rough
-        step = _STEP_SIZE * slope / slope.square().mean().sqrt().clamp(min=1e-12)
-        self._pixels = (self._pixels - step).clamp(0, 1)
+        rate = _STEP_SIZE * (0.02 + 0.98 * (1 + math.cos(math.pi * step / self._schedule.steps)) / 2)
+        self._pixels = (self._pixels - rate * slope / slope.square().mean().sqrt().clamp(min=1e-12)).clamp(0, 1)
 
     def render(self, size: int) -> Tensor:
-        """Pixels `(3, size, size)` in [0, 1]."""
-        return resized(self._pixels, size)
-
-    def render_final(self, size: int) -> Tensor:
         """Pixels `(3, size, size)` in [0, 1]."""
         return resized(self._pixels, size)
 
@@ -164,6 +198,12 @@ class PixelDescent:
     def restore(self, state: State) -> None:
         """Go on from a `state`."""
         self._pixels = state["pixels"]
+
+    def _shift(self, step: int) -> tuple[int, int]:
+        generator = torch.Generator().manual_seed(self._seed * 100_003 + step)
+        most = max(1, round(_JITTER * self._pixels.shape[1]))
+        down, across = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
+        return down, across
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:

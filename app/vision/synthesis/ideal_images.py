@@ -3,8 +3,8 @@
 Whether the result looks like it, too, depends on what is optimised (a spectrum, many views, a prior): see `PRESETS`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Final, Literal
 
@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from app.vision.ask import Algorithm, Ask, Progress
+from app.vision.ask import Algorithm, Answer, Ask, Progress
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.pixels import pixels_of, to_levels
-from app.vision.synthesis.descent import PixelDescent, SpectrumDescent, State, resized
+from app.vision.synthesis.descent import PixelDescent, Schedule, SpectrumDescent, State, Views, resized
 from app.vision.synthesis.objectives import (
     ClassObjective,
     ImageObjective,
@@ -27,22 +27,28 @@ from app.vision.synthesis.outcome import Outcome, outcome_of
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.transformations import png_of
 
-Preset = Literal["clear", "quick", "lesson", "raw"]
+Preset = Literal["clear", "fine", "quick", "lesson", "raw"]
 
-PRESETS: Final[Mapping[str, int]] = {"clear": 64, "quick": 32, "lesson": 96, "raw": 96}
-"""Steps."""
-_VARIATION: Final = 5.0
+PRESETS: Final[Mapping[Preset, Schedule]] = {
+    "clear": Schedule(64),
+    "fine": Schedule(192, learning_rate=0.1),
+    "quick": Schedule(32),
+    "lesson": Schedule(160),
+    "raw": Schedule(160),
+}
+_VARIATION: Final = 1000.0
 _FRAMES: Final = 40
 _FRAME: Final = 192
 
 
 @dataclass(frozen=True)
 class Check:
-    """What another network takes the saved picture for."""
+    """What another network takes the saved picture for; unless it took part, it is held out."""
 
     classifier: Classifier
     taken: Outcome
     agrees: bool
+    took_part: bool
 
 
 @dataclass(frozen=True)
@@ -71,17 +77,17 @@ def ideal_image(
     steps: int | None = None,
     seed: int = 0,
     size: int = 224,
+    partners: Sequence[Classifier] = (),
     others: Sequence[Classifier] = (),
     resume: State | None = None,
 ) -> Algorithm[IdealImage]:
-    """A picture of `size` pixels that the network takes for the aim. `others` are asked what they see in the file."""
-    steps = steps or PRESETS[preset]
-    crop = classifier.backbone.preprocessing.crop
-    picture: SpectrumDescent | PixelDescent
-    if preset in {"clear", "quick"}:
-        picture = SpectrumDescent(classifier, aim, steps, seed, min(size, crop) // 2 * 2)
-    else:
-        picture = PixelDescent(classifier, aim, size, seed, _VARIATION if preset == "lesson" else 0.0)
+    """A picture of `size` pixels that the network, and its `partners`, take for the aim.
+
+    `others` are asked what they see in the file. With partners the aim is a class, which each of them must have, and
+    the preset not one of pixels. Raises `UnknownLabelError`, `ValueError`.
+    """
+    picture = _start(classifier, aim, preset, steps, seed, size, partners)
+    steps = steps or PRESETS[preset].steps
     state = dict(resume or {})
     frames: list[Canvas] = list(state["frames"].numpy()) if resume else []
     score, start = (float(one) for one in state.get("scores", torch.zeros(2, dtype=torch.float64)))
@@ -93,30 +99,76 @@ def ideal_image(
         is_new = step > first or not resume
         if is_new and (step - 1) * _FRAMES // steps != (step - 2) * _FRAMES // steps:
             frames.append(to_levels(picture.render(frame)))
-        canvas = picture.canvas(step)
-        answered = yield Ask(
-            classifier,
-            canvas.detach(),
-            picture.objective(step),
-            layers=picture.layers,
-            progress=Progress(step, steps, score),
-            preview=lambda: picture.render(min(size, 2 * _FRAME)),
-            state=lambda: {
-                **picture.state(),
-                "step": torch.tensor(step),  # noqa: B023
-                "scores": torch.tensor([score, start], dtype=torch.float64),  # noqa: B023
-                "frames": torch.from_numpy(np.stack(frames)),
-            },
-        )
-        picture.descend(step, canvas, answered.gradient)
-        if isinstance(aim, ClassObjective):
-            score = float(answered.logits.softmax(1)[:, aim.index].mean())
-        else:
-            score = float(answered.scores.mean())
+        shown = picture.look(step)
+
+        def state_now(step: int = step, score: float = score, start: float = start) -> dict[str, Tensor]:
+            scores = torch.tensor([score, start], dtype=torch.float64)
+            known = {"step": torch.tensor(step), "scores": scores, "frames": torch.from_numpy(np.stack(frames))}
+            return {**picture.state(), **known}
+
+        progress = Progress(step, steps, score)
+        answers = yield from _ask(shown, progress, lambda: picture.render(min(size, 2 * _FRAME)), state_now)
+        picture.descend(step, shown, [answered.gradient for answered in answers])
+        score = _score(aim, answers[0])
         start = start if step > 1 else score
-    final = picture.render_final(size)
+    final = picture.render(size)
     frames.append(to_levels(resized(final, frame)))
-    return (yield from _report(classifier, aim, final, frames, start, steps, others))
+    return (yield from _report(classifier, aim, final, frames, start, steps, partners, others))
+
+
+def _ask(
+    shown: Sequence[Views],
+    progress: Progress,
+    preview: Callable[[], Tensor],
+    state: Callable[[], Mapping[str, Tensor]],
+) -> Algorithm[list[Answer]]:
+    """One network after the other; the state is that before the step for all of them."""
+    answers: list[Answer] = []
+    for views in shown:
+        answered = yield Ask(
+            views.classifier,
+            views.canvas.detach(),
+            views.objective,
+            layers=views.layers,
+            progress=progress,
+            preview=preview,
+            state=state,
+        )
+        answers.append(answered)
+    return answers
+
+
+def _start(
+    classifier: Classifier,
+    aim: ImageObjective,
+    preset: Preset,
+    steps: int | None,
+    seed: int,
+    size: int,
+    partners: Sequence[Classifier],
+) -> SpectrumDescent | PixelDescent:
+    schedule = PRESETS[preset]
+    schedule = replace(schedule, steps=steps or schedule.steps)
+    if preset in {"lesson", "raw"}:
+        if partners:
+            raise ValueError(f"The preset {preset} draws for one network.")
+        variation = _VARIATION if preset == "lesson" else 0.0
+        return PixelDescent(classifier, aim, schedule, size=size, seed=seed, variation=variation)
+    crop = classifier.backbone.preprocessing.crop
+    members = [(classifier, aim), *((partner, _same_class(classifier, aim, partner)) for partner in partners)]
+    return SpectrumDescent(members, schedule, seed, min(size, crop) // 2 * 2)
+
+
+def _same_class(classifier: Classifier, aim: ImageObjective, partner: Classifier) -> ClassObjective:
+    if not isinstance(aim, ClassObjective):
+        raise ValueError("Of several networks, only a class can be drawn.")
+    return ClassObjective(partner.labels.find(classifier.labels[aim.index].label).index)
+
+
+def _score(aim: ImageObjective, answered: Answer) -> float:
+    if isinstance(aim, ClassObjective):
+        return float(answered.logits.softmax(1)[:, aim.index].mean())
+    return float(answered.scores.mean())
 
 
 def _report(
@@ -126,6 +178,7 @@ def _report(
     frames: Sequence[Canvas],
     start: float,
     steps: int,
+    partners: Sequence[Classifier],
     others: Sequence[Classifier],
 ) -> Algorithm[IdealImage]:
     """What the saved file is taken for, by this network and by others."""
@@ -143,11 +196,11 @@ def _report(
         scores = answered.scores
     best = outcome_of(answered.logits[1])
     checks = []
-    for other in others if isinstance(aim, ClassObjective) else ():
+    for other in (*partners, *others) if isinstance(aim, ClassObjective) else ():
         seen = yield Ask(other, pixels_of(Picture.read(png, ImageLimits()).canvas(other.backbone.preprocessing)))
         found = outcome_of(seen.logits[0])
         wanted = classifier.labels[aim.index].label  # type: ignore[union-attr]
-        checks.append(Check(other, found, other.labels[found.index].label == wanted))
+        checks.append(Check(other, found, other.labels[found.index].label == wanted, other in partners))
     return IdealImage(
         success=best.index == aim.index if isinstance(aim, ClassObjective) else float(scores[1]) > start,
         score=float(scores[0]),

@@ -10,8 +10,10 @@ from torch import Tensor
 from app.vision.ask import Activity, Algorithm, Answer, Ask, answer, run
 from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, Picture
+from app.vision.labels import UnknownLabelError
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
+from app.vision.synthesis.descent import Schedule, SpectrumDescent
 from app.vision.synthesis.ideal_images import IdealImage, ideal_image
 from app.vision.synthesis.objectives import ChannelObjective, ClassObjective, channel_objective, prototype_objective
 from app.vision.synthesis.parametrizations import Spectrum
@@ -55,17 +57,55 @@ def test_a_stranger_sees_in_the_saved_file_what_was_asked_for(models: ModelRepos
 
 def test_the_raw_picture_convinces_its_own_network_alone(models: ModelRepository, classifier: Classifier) -> None:
     stranger = models.load("efficientnet_lite1")
-    found = run(ideal_image(classifier, ClassObjective(ZEBRA), preset="raw", steps=40, others=[stranger]))
+    found = run(ideal_image(classifier, ClassObjective(ZEBRA), preset="raw", others=[stranger]))
     assert found.success
     assert found.score > 0.99
     assert found.png_score > 0.9
     assert not found.checks[0].agrees
 
 
+def test_a_picture_of_several_networks_convinces_all_and_one_that_took_no_part(models: ModelRepository) -> None:
+    first, second, held_out = (models.load(name) for name in ("imagenet", "efficientnet_lite1", "efficientnet_lite2"))
+    found = run(ideal_image(first, ClassObjective(JELLYFISH), preset="quick", partners=[second], others=[held_out]))
+    assert found.success
+    assert [(check.classifier.card.name, check.took_part, check.agrees) for check in found.checks] == [
+        ("efficientnet_lite1", True, True),
+        ("efficientnet_lite2", False, True),
+    ]
+
+
+def test_several_networks_draw_a_class_that_all_have_and_nothing_else(models: ModelRepository) -> None:
+    imagenet, lite1, pets = (models.load(name) for name in ("imagenet", "efficientnet_lite1", "pets"))
+    with pytest.raises(ValueError, match="only a class"):
+        run(ideal_image(imagenet, ChannelObjective("_blocks.4", 7), partners=[lite1]))
+    with pytest.raises(ValueError, match="one network"):
+        run(ideal_image(imagenet, ClassObjective(ZEBRA), preset="raw", partners=[lite1]))
+    with pytest.raises(UnknownLabelError):
+        run(ideal_image(imagenet, ClassObjective(ZEBRA), partners=[pets]))
+
+
+def test_no_network_outvotes_another(models: ModelRepository) -> None:
+    """One whose score is a thousand times as steep moves the picture no further."""
+    members = [(models.load(name), ClassObjective(ZEBRA)) for name in ("imagenet", "efficientnet_lite1")]
+    pictures = []
+    for factor in (1.0, 1000.0):
+        descent = SpectrumDescent(members, Schedule(2, views=1), seed=0, size=64)
+        views = descent.look(1)
+        generator = torch.Generator().manual_seed(0)
+        slopes = [torch.randn(view.canvas.shape, generator=generator) for view in views]
+        descent.descend(1, views, [slopes[0], slopes[1] * factor])
+        pictures.append(descent.render(64))
+    assert torch.allclose(pictures[0], pictures[1], atol=1e-3)
+
+
+def test_the_whole_picture_is_optimised_though_the_network_sees_its_middle(classifier: Classifier) -> None:
+    found = run(ideal_image(classifier, ClassObjective(ZEBRA), preset="lesson", steps=40))
+    levels = np.array(opened(found.final)).astype(float)
+    assert levels[:10].std() > levels[60:-60, 60:-60].std() / 4
+
+
 def test_the_variation_loss_makes_the_lesson_smooth(classifier: Classifier) -> None:
-    raw, lesson = (
-        run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=40)) for preset in ("raw", "lesson")
-    )
+    raw, lesson = (run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset)) for preset in ("raw", "lesson"))
     roughness = [
         float(total_variation(torch.from_numpy(np.array(opened(one.final))).permute(2, 0, 1).float() / 255))
         for one in (raw, lesson)
@@ -112,6 +152,23 @@ def interrupted(algorithm: Algorithm[IdealImage], steps: int) -> dict[str, Tenso
         (answered,) = answer([asked])
         assert isinstance(answered, Answer)
         asked = algorithm.send(answered)
+
+
+def test_a_picture_of_two_networks_goes_on_between_the_two(models: ModelRepository, classifier: Classifier) -> None:
+    def drawing(resume: dict[str, Tensor] | None = None) -> Algorithm[IdealImage]:
+        partners = [models.load("efficientnet_lite1")]
+        return ideal_image(classifier, ClassObjective(ZEBRA), steps=4, seed=5, partners=partners, resume=resume)
+
+    whole, algorithm = run(drawing()), drawing()
+    asked = next(algorithm)
+    while not (asked.progress and asked.progress.step == 3 and asked.classifier is not classifier):
+        (answered,) = answer([asked])
+        assert isinstance(answered, Answer)
+        asked = algorithm.send(answered)
+    assert asked.state
+    resumed = run(drawing(resume={name: tensor.clone() for name, tensor in asked.state().items()}))
+    assert resumed.final == whole.final
+    assert resumed.animation == whole.animation
 
 
 @pytest.mark.parametrize("preset", ["quick", "lesson"])
