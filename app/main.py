@@ -6,12 +6,13 @@ import signal
 import sys
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final, TypedDict
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
+from uvicorn.config import STARTUP_FAILURE
 
 from app import __version__
 from app.api import problems
@@ -37,6 +38,7 @@ from app.jobs.files import StorageDownError
 from app.process.address import probe_address
 from app.process.child import Child
 from app.process.cleanup import sweep
+from app.process.http_server import Connection, HttpServer
 from app.process.memory import keep_big_blocks
 from app.settings import Settings
 from app.vision.models.model_folder import BrokenModelError
@@ -168,15 +170,29 @@ def serve(settings: Settings) -> None:
     keep_big_blocks()
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log
-    uvicorn.run(
+    config = uvicorn.Config(
         create_app(settings),
         host=settings.host,
         port=settings.port,
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=settings.log_level == "debug",
         server_header=False,
         timeout_graceful_shutdown=30,
     )
+    server = HttpServer(config, on_exit=_end_streams)
+    with suppress(KeyboardInterrupt):  # which uvicorn raises once more when all is answered
+        server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
+
+
+def _end_streams(state: dict[str, Any]) -> None:
+    """Those who listen would hold up the end until its last second; they come again when the next process answers."""
+    opening: asyncio.Task[JobDesk] = state["jobs"]
+    if opening.done() and not opening.cancelled() and not opening.exception():
+        opening.result().events.close()
 
 
 def _check(settings: Settings) -> None:

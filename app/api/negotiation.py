@@ -6,15 +6,14 @@ from typing import Any, Final, TypeVar
 
 from fastapi import Request, Response
 from pydantic import BaseModel
-from starlette.requests import ClientDisconnect
 
 from app.api.accept import accepted
 from app.api.dependencies import milliseconds_since_start
+from app.api.disconnection import while_connected
 from app.api.schemas.classify import Timing
 from app.api.schemas.inspect import LookTiming, timing_of
 from app.vision.inspection.requests import Explanation, Maps
 
-Result = TypeVar("Result")
 Found = TypeVar("Found", Maps, Explanation)
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
@@ -24,7 +23,6 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     "npy": "application/x-npy",
     "csv": "text/csv",
 }
-_LOOK_S: Final = 0.25
 
 
 class Answer(Response):
@@ -57,15 +55,3 @@ async def answered(
     timing = timing_of(found.watch, milliseconds_since_start(request))
     body = numbers(found, timing).model_dump_json().encode() if found.body is None else found.body
     return Answer(body, form, timing)
-
-
-async def while_connected(request: Request, answer: "asyncio.Future[Result]") -> Result:
-    """The answer; when the client goes away the work for it is stopped, and `ClientDisconnect` raised."""
-    try:
-        while not answer.done():
-            await asyncio.wait({answer}, timeout=_LOOK_S)
-            if not answer.done() and await request.is_disconnected():
-                raise ClientDisconnect
-        return answer.result()
-    finally:
-        answer.cancel()  # does nothing to one that is done

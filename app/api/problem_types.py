@@ -107,7 +107,12 @@ KINDS: Final[Mapping[str, Kind]] = {
         "The Accept header excludes every form that this path can answer in.",
     ),
     "request-timeout": Kind(
-        HTTPStatus.REQUEST_TIMEOUT, "The body did not arrive in time", "Send it again over a better line."
+        HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time", "Send it again over a better line."
+    ),
+    "head-too-large": Kind(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The head of the request is too large",
+        "Send shorter headers and a shorter address; `detail` names the limit.",
     ),
     "gone": Kind(HTTPStatus.GONE, "Not kept any longer", "Jobs and their files are kept for some days: ask again."),
     "body-too-large": Kind(

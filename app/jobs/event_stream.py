@@ -17,6 +17,10 @@ log = logging.getLogger(__name__)
 _POLL_S: Final = 0.05
 
 
+class StreamClosedError(RuntimeError):
+    """The process ends: whoever listens comes again, to the next one."""
+
+
 @dataclass(eq=False)
 class _Listener:
     identity: str
@@ -31,9 +35,21 @@ class EventStream:
         self._queue = queue
         self._listeners: set[_Listener] = set()
         self._polling: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Nobody is told anything more."""
+        self._closed = True
+        for listener in self._listeners:
+            listener.news.put_nowait(None)
 
     async def follow(self, identity: str, after: int, *, idle_s: float) -> AsyncGenerator[Event | None]:
-        """A job's events after this number as they come, None while none comes; until it has ended or is deleted."""
+        """A job's events after this number as they come, None while none comes; until it has ended or is deleted.
+
+        Raises `StreamClosedError`.
+        """
+        if self._closed:
+            raise StreamClosedError
         listener = _Listener(identity, after)
         self._listeners.add(listener)
         if self._polling is None or self._polling.done():
@@ -43,6 +59,8 @@ class EventStream:
                 event: Event | None = None
                 with suppress(TimeoutError):
                     event = await asyncio.wait_for(listener.news.get(), idle_s)
+                    if event is None and self._closed:
+                        raise StreamClosedError
                     if event is None:
                         return
                 yield event

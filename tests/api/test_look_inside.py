@@ -1,4 +1,3 @@
-import asyncio
 import io
 import json
 from dataclasses import replace
@@ -8,13 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastapi import Request
 from fastapi.testclient import TestClient
 from PIL import Image, ImageChops
 from safetensors.torch import save_file
-from starlette.requests import ClientDisconnect
 
-from app.api.negotiation import while_connected
 from app.main import create_app
 from app.settings import Settings
 from app.vision.image import ImageLimits, Picture
@@ -332,21 +328,3 @@ def test_the_lessons_network_is_looked_into_by_the_same_call(tmp_path: Path, set
         assert (body["model"]["backbone"], body["shape"]) == ("vgg16", [64, 224, 224])
         assert client.post(f"{MAPS}?model=vgg16", content=cat).headers["content-type"] == "image/png"
         assert numbers(client, f"{EXPLANATIONS}?model=vgg16", cat)["layer"] == "features.29"
-
-
-def test_work_for_a_client_that_has_gone_is_stopped() -> None:
-    """`while_connected` on a request whose client hangs up, and on one whose client stays."""
-
-    async def scenario() -> None:
-        async def hung_up() -> dict[str, str]:
-            return {"type": "http.disconnect"}
-
-        answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        with pytest.raises(ClientDisconnect):
-            await while_connected(Request({"type": "http"}, hung_up), answer)
-        assert answer.cancelled()
-        stays: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        asyncio.get_running_loop().call_later(0.01, stays.set_result, 7)
-        assert await while_connected(Request({"type": "http"}, asyncio.Event().wait), stays) == 7  # type: ignore[arg-type]
-
-    asyncio.run(scenario())

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.dependencies import Pictures, Predictor, accepts_json, milliseconds_since_start, preferred_language
+from app.api.disconnection import while_connected
 from app.api.problems import Problem, responses
 from app.api.schemas.classify import ClassifyChoices, Prediction, PredictionList
 from app.api.schemas.classify import Problem as ProblemOut
@@ -75,12 +76,15 @@ async def classify(
         found = await predictor.classify(classifier, data)
         return Prediction.of(found, choices, language=language, total_ms=milliseconds_since_start(request))
 
+    async def predict_all() -> list[Prediction | BaseException]:
+        return await asyncio.gather(*map(predict, pictures), return_exceptions=True)
+
     response.headers["Vary"] = "Accept, Accept-Language"
     if len(pictures) == 1:
-        prediction = await predict(pictures[0])
+        prediction = await while_connected(request, asyncio.create_task(predict(pictures[0])))
         response.headers["Server-Timing"] = prediction.timing_ms.header()
         return prediction
-    results = await asyncio.gather(*map(predict, pictures), return_exceptions=True)
+    results = await while_connected(request, asyncio.create_task(predict_all()))
     return PredictionList(data=[one if isinstance(one, Prediction) else _problem(one, request) for one in results])
 
 

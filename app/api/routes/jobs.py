@@ -13,9 +13,11 @@ from fastapi.sse import format_sse_event
 
 from app.api.accept import accepted
 from app.api.dependencies import Caller, Jobs, accepts_json, preferred_wait
+from app.api.disconnection import while_connected
 from app.api.errors import UnknownFileError
 from app.api.problems import responses
 from app.api.schemas.jobs import JobChoices, JobEvent, JobEventList, JobList, JobOut
+from app.jobs.event_stream import StreamClosedError
 from app.jobs.job import Event, Job, JobExpiredError, UnknownJobError
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -47,7 +49,7 @@ async def get_job(
     wait = preferred_wait(request)
     job = await asyncio.to_thread(jobs.queue.get, job_id)
     if wait and not job.status.is_final:
-        job = await _wait(jobs, job, wait, unlike=if_none_match)
+        job = await while_connected(request, asyncio.create_task(_wait(jobs, job, wait, unlike=if_none_match)))
     return job_response(job, waited=wait, if_none_match=if_none_match)
 
 
@@ -127,12 +129,12 @@ def job_response(job: Job, *, waited: float = 0, if_none_match: str | None = Non
     return Response(body, status, headers, "application/json")
 
 
-async def wait_for_end(jobs: Jobs, job: Job, seconds: float) -> Job:
-    return await _wait(jobs, job, seconds, unlike=None)
+async def wait_for_end(request: Request, jobs: Jobs, job: Job, seconds: float) -> Job:
+    return await while_connected(request, asyncio.create_task(_wait(jobs, job, seconds, unlike=None)))
 
 
 async def _wait(jobs: Jobs, job: Job, seconds: float, *, unlike: str | None) -> Job:
-    """The job when it has ended, or its seconds are over, or its ETag differs from the given one."""
+    """The job when it has ended or its ETag differs from the given one, its seconds are over, or the service ends."""
     try:
         async with asyncio.timeout(seconds):
             async for _ in jobs.events.follow(job.id, 0, idle_s=_LOOK_S):
@@ -140,7 +142,7 @@ async def _wait(jobs: Jobs, job: Job, seconds: float, *, unlike: str | None) -> 
                     job = await asyncio.to_thread(jobs.queue.get, job.id)
                     if _tag(JobOut.of(job).model_dump_json().encode()) != unlike:
                         return job
-    except TimeoutError:
+    except (TimeoutError, StreamClosedError):
         pass
     return await asyncio.to_thread(jobs.queue.get, job.id)
 
@@ -183,6 +185,8 @@ async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
                 job = await asyncio.to_thread(jobs.queue.get, job.id)
     except (StopAsyncIteration, UnknownJobError):  # it has ended, or was deleted while somebody listened
         yield _sse(await _end(jobs, job))
+    except StreamClosedError:
+        yield format_sse_event(comment="the service ends; come again")
     finally:
         await events.aclose()
 

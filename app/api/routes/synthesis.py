@@ -17,6 +17,7 @@ from app.api.dependencies import (
     accepts_json,
     preferred_wait,
 )
+from app.api.disconnection import while_connected
 from app.api.errors import ChoiceError
 from app.api.problems import responses
 from app.api.routes.classify import PICTURE_BODY, PICTURE_PROBLEMS
@@ -101,7 +102,7 @@ async def make_adversarial_image(
 ) -> Response:
     """Change a picture so little that nobody sees it, and so that the network takes it for something else."""
     classifier = await predictor.load(choices.model)
-    found = await predictor.classify(classifier, picture)
+    found = await while_connected(request, predictor.classify(classifier, picture))
     target = classifier.labels.find(choices.target) if choices.target else None
     if target and target == found.top(1)[0].label:
         raise TargetIsSourceError(f"The picture is taken for {target.label!r} already.")
@@ -123,7 +124,7 @@ async def submit(jobs: JobDesk, order: Order, key: str | None, request: Request)
     job = await asyncio.to_thread(jobs.queue.submit, order, key=key)
     wait = preferred_wait(request)
     if wait and not job.status.is_final:
-        job = await wait_for_end(jobs, job, wait)
+        job = await wait_for_end(request, jobs, job, wait)
     return job_response(job, waited=wait, accepted=True)
 
 

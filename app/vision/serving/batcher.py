@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -28,7 +29,7 @@ class QueueFullError(RuntimeError):
         self.retry_after_s = retry_after_s
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Waiting(Generic[Item, Result]):
     item: Item
     answer: "asyncio.Future[Result]"
@@ -77,15 +78,24 @@ class Batcher(Generic[Item, Result]):
             thread.start()
 
     def submit(self, item: Item) -> "asyncio.Future[Result]":
-        """Queue an item from the event loop; raises `QueueFullError` at once instead of letting the queue grow."""
+        """Queue an item from the event loop; raises `QueueFullError` at once instead of letting the queue grow.
+
+        When the answer is cancelled, the item leaves the queue.
+        """
         loop = asyncio.get_running_loop()
         with self._changed:
             if self._closed or len(self._waiting) >= self._max_queue:
                 raise QueueFullError(max(1, math.ceil(len(self._waiting) * self._seconds_an_item)))
             answer: asyncio.Future[Result] = loop.create_future()
-            self._waiting.append(Waiting(item, answer, loop, time.perf_counter()))
+            waiting = Waiting(item, answer, loop, time.perf_counter())
+            self._waiting.append(waiting)
             self._changed.notify()
+        answer.add_done_callback(lambda answer: self._withdraw(waiting) if answer.cancelled() else None)
         return answer
+
+    def _withdraw(self, waiting: Waiting[Item, Result]) -> None:
+        with self._changed, suppress(ValueError):  # a thread may have taken it
+            self._waiting.remove(waiting)
 
     def run_steps(self, steps: Generator[object, None, Outcome]) -> "asyncio.Future[Outcome]":
         """Run work in steps to its end, piece by piece, on whichever thread has time; raises `QueueFullError` at once.
@@ -94,8 +104,9 @@ class Batcher(Generic[Item, Result]):
         """
         loop = asyncio.get_running_loop()
         with self._changed:
-            if self._closed or len(self._in_steps) + self._running_in_steps >= self._max_in_steps:
-                raise QueueFullError(max(1, len(self._in_steps)))
+            wanted = sum(not one.answer.cancelled() for one in self._in_steps)
+            if self._closed or wanted + self._running_in_steps >= self._max_in_steps:
+                raise QueueFullError(max(1, wanted))
             answer: asyncio.Future[Outcome] = loop.create_future()
             self._in_steps.append(_Following(steps, answer, loop))
             self._changed.notify()

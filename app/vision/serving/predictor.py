@@ -124,9 +124,12 @@ class Predictor:
             on_thread=lambda: use_threads(1),  # the threads share the cores; more would fight for them
         )
 
-    async def classify(self, classifier: Classifier, data: bytes) -> Prediction:
-        """By a classifier from `load`. Raises `InvalidImageError`, or `QueueFullError` at once."""
-        return await self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
+    def classify(self, classifier: Classifier, data: bytes) -> "asyncio.Future[Prediction]":
+        """By a classifier from `load`. Raises `QueueFullError` at once; the answer may be an `InvalidImageError`.
+
+        Whoever cancels the answer gives up its place in the queue.
+        """
+        return self._batcher.submit(_Upload(data, classifier, time.perf_counter()))
 
     def run_steps(
         self, classifier: Classifier, work: "Callable[[StagedFeatureExtractor], Steps[Result]]"

@@ -98,6 +98,39 @@ def test_work_whose_client_went_away_is_skipped() -> None:
     asyncio.run(scenario())
 
 
+def test_a_place_in_the_queue_is_free_once_its_client_went_away() -> None:
+    async def scenario() -> None:
+        async with gated(max_queue=2) as (gate, batcher):
+            running = batcher.submit(0)
+            await _entered(gate)
+            gone, stays = batcher.submit(2), batcher.submit(4)
+            gone.cancel()
+            await asyncio.sleep(0)
+            assert len(batcher) == 1
+            new = batcher.submit(6)
+            running.cancel()  # a thread has it by now: there is nothing to withdraw
+            gate.open.set()
+            assert [await stays, await new] == [40, 60]
+            assert gate.batches == [[0], [4, 6]]
+
+    asyncio.run(scenario())
+
+
+def test_work_in_steps_that_nobody_waits_for_takes_no_place() -> None:
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=1, max_in_steps=2)
+        gate = threading.Event()
+        done: list[str] = []
+        running, gone = batcher.run_steps(counting(1, done, "a", gate)), batcher.run_steps(counting(1, done, "b"))
+        gone.cancel()
+        new = batcher.run_steps(counting(1, done, "c"))
+        gate.set()
+        assert [await running, await new] == ["a is done", "c is done"]
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+
+
 def test_a_bug_in_the_work_fails_the_batch_and_the_thread_lives_on() -> None:
     def run(items: Sequence[int]) -> Sequence[int]:
         if 13 in items:

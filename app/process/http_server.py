@@ -1,0 +1,172 @@
+"""The HTTP server: uvicorn, with bounds on what a client may send and for how long it may hold a connection."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from socket import socket
+from typing import Any, Final
+from uuid import uuid4
+
+from fastapi import Request
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.api.problems import MEDIA_TYPE, Problem
+
+HEAD_BYTES: Final = 32 * 1024
+"""Of a request's line and headers together."""
+HEAD_S: Final = 10.0
+"""In which they must have come."""
+DROPPED_BYTES: Final = 512 * 1024 * 1024
+"""Of a body that was answered before all of it had come: most clients look at no answer until they have sent it."""
+DROPPED_S: Final = 30.0
+_TOO_LARGE: Final = f"The request's line and headers have more than {HEAD_BYTES:,} bytes."
+_MALFORMED: Final = "malformed-request"
+
+
+class HttpServer(Server):
+    """`on_exit` is called with the lifespan's state when the server begins to end, before it waits for its answers."""
+
+    def __init__(self, config: Config, *, on_exit: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(config)
+        self._on_exit = on_exit
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        self._on_exit(self.lifespan.state)
+        await super().shutdown(sockets)
+
+
+class _Line:
+    """What an answer sees of its transport: closing it under a client that still sends would lose the answer."""
+
+    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
+        self.write, self.is_closing, self.close = transport.write, transport.is_closing, close
+
+
+class Connection(HttpToolsProtocol):
+    """Refuses heads that are too long or too slow; reads and drops, within bounds, bodies that nobody wants."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._line: Any = _Line(transport, self._close_gently)
+        self._began, self._head_is_open, self._head_bytes = False, True, 0
+        self._is_refused = self._head_is_too_large = self._drops = self._closes = False
+        self._dropped = 0
+        self._timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_S, self._head_is_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def eof_received(self) -> None:
+        """Told at once, lest work begin for a client that has gone: uvicorn tells it a turn of the loop later."""
+        if self.cycle and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def data_received(self, data: bytes) -> None:
+        if self._drops:
+            self._dropped += len(data)
+            if self._dropped > DROPPED_BYTES:
+                self.transport.close()
+        if self._is_refused:
+            return
+        was_open = self._head_is_open
+        super().data_received(data)
+        if was_open and self._head_is_open:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse(Problem("head-too-large", _TOO_LARGE))
+        if self._head_is_open and self._timer is None and not self.transport.is_closing():
+            self._timer = self.loop.call_later(HEAD_S, self._head_is_late)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._began, self._head_is_open, self._head_bytes = True, True, 0
+
+    def on_headers_complete(self) -> None:
+        self._head_is_open = False
+        self._stop_timer()
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_BYTES:
+            self._head_is_too_large = True
+            raise ValueError(_TOO_LARGE)  # the parser stops, and uvicorn calls `send_400_response`
+        super().on_headers_complete()
+        self.cycle.transport = self._line
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        if not self._drops:
+            return
+        self._drops = False
+        self._stop_timer()
+        if self._closes:
+            self.transport.close()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def on_response_complete(self) -> None:
+        unread = not self.pipeline and self.cycle.more_body
+        if not self._closes:
+            super().on_response_complete()
+        if unread and not self._drops and not self.transport.is_closing():
+            self._drop(closes=False)
+
+    def send_400_response(self, msg: str) -> None:
+        """Called for whatever the parser cannot take; uvicorn's own answer is plain text."""
+        self._refuse(Problem("head-too-large", _TOO_LARGE) if self._head_is_too_large else Problem(_MALFORMED, msg))
+
+    def shutdown(self) -> None:
+        if self._is_refused or self._drops:
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    def _head_is_late(self) -> None:
+        self._timer = None
+        if self._is_answering():
+            self._timer = self.loop.call_later(HEAD_S, self._head_is_late)
+        elif self._began:
+            self._refuse(Problem("request-timeout", f"The head of the request was not complete after {HEAD_S:g} s."))
+        else:
+            self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer without the application; an answer that is under way comes to its end first, and is the last one."""
+        self._is_refused = True
+        if self._is_answering():
+            self.cycle.keep_alive = False
+            return
+        status, body = problem.status, problem.body(Request({"type": "http", "state": {"request_id": uuid4().hex}}))
+        content = json.dumps(body).encode()
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+            f"Content-Length: {len(content)}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + content)
+        self._drop(closes=True)
+
+    def _close_gently(self) -> None:
+        """At once if the client has sent all; else it is given time to see the answer."""
+        if self.cycle.more_body:
+            self._drop(closes=True)
+        else:
+            self.transport.close()
+
+    def _drop(self, *, closes: bool) -> None:
+        self._drops, self._dropped, self._closes = True, 0, closes
+        self._unset_keepalive_if_required()
+        self._stop_timer()
+        self._timer = self.loop.call_later(DROPPED_S, self.transport.close)
+        self.flow.resume_reading()
+        if closes and self.transport.can_write_eof():
+            self.transport.write_eof()
+
+    def _stop_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,196 @@
+"""What a client may send, and how long it may hold a connection, against a real server on a real line."""
+
+import http.client
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from select import select
+from typing import Any
+
+import pytest
+from starlette.types import Receive, Scope, Send
+from uvicorn import Config
+
+from app.process import http_server
+from app.process.http_server import Connection, HttpServer
+
+REFUSAL = b"It is too large."
+GET = b"GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """`/early` is refused before its body was read, and its connection closed; anything else is answered at once."""
+    assert scope["type"] == "http"
+    early = scope["path"] == "/early"
+    headers = [(b"content-length", str(len(REFUSAL)).encode())] + [(b"connection", b"close")] * early
+    await send({"type": "http.response.start", "status": 413 if early else 200, "headers": headers})
+    await send({"type": "http.response.body", "body": REFUSAL})
+
+
+@contextmanager
+def serving(app: Callable[..., Any]) -> Iterator[int]:
+    """The port of a server in a thread."""
+    config = Config(app, http=Connection, ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+    server = HttpServer(config, on_exit=lambda _: None)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    with serving(application) as port:
+        yield port
+
+
+def answers(line: socket.socket) -> bytes:
+    """All that comes until the other side has nothing more to say."""
+    line.settimeout(20)
+    return b"".join(iter(lambda: line.recv(65536), b""))
+
+
+def one_answer(line: socket.socket) -> bytes:
+    line.settimeout(20)
+    answer = b""
+    while REFUSAL not in answer:
+        answer += line.recv(65536)
+    return answer
+
+
+def send_for_ever(line: socket.socket) -> None:
+    line.settimeout(20)
+    while True:
+        line.sendall(bytes(1000))
+
+
+def problem_in(answer: bytes) -> tuple[int, str]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nContent-Type: application/problem+json\r\n" in head + b"\r\n"
+    problem = json.loads(body)
+    assert int(head.split()[1]) == problem["status"]
+    return problem["status"], problem["type"].removeprefix("/problems/")
+
+
+def test_a_head_without_end_is_refused_long_before_it_is_long(port: int) -> None:
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(b"GET /ok HTTP/1.1\r\nX-Long: ")
+        while not select([line], [], [], 0.001)[0]:
+            line.sendall(b"a" * 4096)
+        answer = answers(line)
+        assert problem_in(answer) == (431, "head-too-large")
+
+
+@pytest.mark.parametrize("large", [b"X: " + b"a" * 40_000, b"\r\n".join(b"X%d: a" % n for n in range(5000))])
+def test_a_whole_head_may_be_too_large_too(port: int, large: bytes) -> None:
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(b"GET /ok HTTP/1.1\r\nHost: localhost\r\n" + large + b"\r\n\r\n")
+        assert problem_in(answers(line)) == (431, "head-too-large")
+
+
+def test_a_head_that_stops_in_the_middle_is_not_waited_for(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_S", 0.2)
+    lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+    for line in lines:
+        line.sendall(b"GET /ok HTTP/1.1\r\nHost: local")
+    for line in lines:
+        assert problem_in(answers(line)) == (408, "request-timeout")
+        line.close()
+
+
+def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "HEAD_S", 0.2)
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        assert answers(line) == b""
+
+
+def test_the_second_head_of_a_connection_has_the_same_limits(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_S", 0.2)
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(GET)
+        assert one_answer(line).startswith(b"HTTP/1.1 200")
+        line.sendall(b"GET /ok HTTP/1.1\r\nHost: local")
+        assert problem_in(answers(line)) == (408, "request-timeout")
+
+
+def test_what_is_no_http_is_told_so_by_a_problem(port: int) -> None:
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(b"\x16\x03\x01 this is something else\r\n\r\n")
+        assert problem_in(answers(line)) == (400, "malformed-request")
+
+
+def test_a_client_that_looks_at_no_answer_until_it_has_sent_all_sees_the_refusal(port: int) -> None:
+    body = bytes(100_000_000)
+    for _ in range(3):
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+            connection.request("POST", "/early", body)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (413, REFUSAL)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/early", body)
+    with refused.value as answer:
+        assert (answer.code, answer.read()) == (413, REFUSAL)
+
+
+def test_a_body_of_untold_length_is_dropped_too(port: int) -> None:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request("POST", "/early", (bytes(1_000_000) for _ in range(50)), encode_chunked=True)
+        assert connection.getresponse().status == 413
+
+
+def test_what_is_dropped_has_a_bound(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "DROPPED_BYTES", 1_000_000)
+    for path in ("/early", "/ok"):
+        with closing(socket.create_connection(("127.0.0.1", port))) as line:
+            line.settimeout(20)
+            line.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {1 << 40}\r\n\r\n".encode())
+            with pytest.raises(ConnectionError):
+                send_for_ever(line)
+
+
+@pytest.mark.parametrize("path", ["/early", "/ok"])
+def test_what_is_dropped_has_an_end(port: int, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "DROPPED_S", 0.2)
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n".encode())
+        assert REFUSAL in answers(line)
+        with pytest.raises(ConnectionError):
+            send_for_ever(line)
+
+
+def test_a_connection_goes_on_after_a_body_that_nobody_read(port: int) -> None:
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(b"POST /ok HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3000000\r\n\r\n")
+        assert one_answer(line).startswith(b"HTTP/1.1 200")
+        line.sendall(bytes(3_000_000) + GET)
+        assert one_answer(line).startswith(b"HTTP/1.1 200")
+
+
+def test_garbage_behind_a_request_does_not_cost_it_its_answer(port: int) -> None:
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(GET + b"\x16\x03\x01 garbage\r\n\r\n")
+        assert REFUSAL in answers(line)
+
+
+def test_the_end_of_the_server_waits_for_nobody_who_sends_nothing() -> None:
+    with serving(application) as port:
+        lines = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        lines[0].sendall(GET[:10])
+        lines[1].sendall(b"POST /early HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n")
+        assert one_answer(lines[1]).startswith(b"HTTP/1.1 413")
+        began = time.monotonic()
+    assert time.monotonic() - began < http_server.HEAD_S
+    for line in lines:
+        line.close()
