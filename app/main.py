@@ -14,10 +14,12 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 from uvicorn.config import STARTUP_FAILURE
 
-from app import __version__
+from app import __version__, logs
 from app.api import problems
 from app.api.dependencies import JobDesk
 from app.api.envelope import Envelope
+from app.api.exchange import Exchange, safety_headers
+from app.api.origins import Hosts, Origins, cors
 from app.api.routes import (
     classify,
     explanations,
@@ -33,6 +35,7 @@ from app.api.routes import (
     synthesis,
     teach,
 )
+from app.api.unhandled import Unhandled
 from app.api.uploads import uploads
 from app.jobs.files import StorageDownError
 from app.process.address import probe_address
@@ -108,7 +111,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    app.add_middleware(Envelope, max_body=settings.max_request_bytes, larger={teach.PATH: settings.max_archive_bytes})
+    _surround(app, settings)
     app.include_router(classify.router, prefix="/v1")
     app.include_router(feature_maps.router, prefix="/v1")
     app.include_router(features.router, prefix="/v1")
@@ -124,6 +127,18 @@ def create_app(settings: Settings) -> FastAPI:
     pages.install(app)
     problems.install(app)
     return app
+
+
+def _surround(app: FastAPI, settings: Settings) -> None:
+    """With what every request goes through, from within to without."""
+    origins = settings.allowed_origins
+    app.add_middleware(Unhandled)
+    app.add_middleware(Envelope, max_body=settings.max_request_bytes, larger={teach.PATH: settings.max_archive_bytes})
+    if origins:  # around the limit of the body, so that a page is told of a body that is too large
+        app.add_middleware(cors, allowed=origins)
+    hosts = Hosts(settings.allowed_hosts, listening=settings.host)
+    app.add_middleware(Origins, hosts=hosts, allowed=origins)
+    app.add_middleware(Exchange, headers=safety_headers(embeddable=bool(origins)))
 
 
 async def _open_jobs(settings: Settings) -> JobDesk:
@@ -168,7 +183,7 @@ def serve(settings: Settings) -> None:
     # uvicorn raises the signal once more when all is answered; then, and before it listens, the process just ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keep_big_blocks()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings.log_level, settings.log_format)
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log
     config = uvicorn.Config(
         create_app(settings),
@@ -177,7 +192,9 @@ def serve(settings: Settings) -> None:
         http=Connection,
         ws="none",
         log_config=None,
-        access_log=settings.log_level == "debug",
+        access_log=False,  # `Exchange` tells more, and nothing of what was asked
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         server_header=False,
         timeout_graceful_shutdown=30,
     )

@@ -1,13 +1,16 @@
 """What can be set from outside: `INKBLOT_*` in the environment, read once, never by an inner ring."""
 
 import difflib
+import ipaddress
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, cast, get_args
 
+from app.logs import LogFormat
 from app.vision.image import FORMATS, ImageLimits
 from app.vision.serving.runtimes import Runtime
 from app.vision.transfer.archive import DatasetLimits
@@ -62,6 +65,32 @@ def _formats(text: str) -> tuple[str, ...]:
     return names
 
 
+def _list_of(each: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        return tuple(each(one.strip()) for one in text.split(",") if one.strip())
+
+    return read
+
+
+def _host(text: str) -> str:
+    if text != "*" and not re.fullmatch(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", text):
+        raise ValueError("names without scheme and port, such as inkblot.example.org or *.example.org, or * for any")
+    return text.lower()
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not re.fullmatch(r"https?://([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?", text):
+        raise ValueError("scheme and host, with a port if need be, such as https://example.org, or * for any")
+    return text.lower()
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        raise ValueError("addresses and networks, such as 10.0.0.7 or 10.0.0.0/8") from None
+
+
 def _shipped_models() -> Path:
     """Beside the package in a checkout; a wheel carries them within."""
     package = Path(__file__).resolve().parent
@@ -80,6 +109,21 @@ def _setting(default: object, read: Callable[[str], object], text: str) -> Any: 
 class Settings:
     host: str = _setting("127.0.0.1", str, "address to listen on")
     port: int = _setting(8000, _port, "port to listen on")
+    allowed_hosts: tuple[str, ...] = _setting(
+        (),
+        _list_of(_host),
+        "further names that it may be asked for by, `*` for any; always: addresses, `localhost`, and `HOST`",
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        (),
+        _list_of(_origin),
+        "pages of these origins may use the API (CORS), such as `https://example.org`, `*` for any",
+    )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        _list_of(_network),
+        "addresses or networks of proxies whose `X-Forwarded-For` and `-Proto` are believed; default: none",
+    )
     data_dir: Path = _setting(Path("var"), Path, "caches and whatever the service writes")
     models_dir: Path = _setting(
         _shipped_models, Path, "the models that ship; default: `models` beside the package, or within it"
@@ -125,6 +169,11 @@ class Settings:
     jobs_keep_days: int = _setting(7, _whole, "days for which a job that ended and its files are kept")
     files_max_bytes: int = _setting(5 * 1024 * _MIB, _whole, "room for the files of jobs")
     log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged")
+    log_format: LogFormat = _setting(
+        "auto",
+        _one_of(*get_args(LogFormat)),
+        "`json`: an object a line; `text`; `auto`: text on a terminal, JSON elsewhere",
+    )
 
     @property
     def image_limits(self) -> ImageLimits:

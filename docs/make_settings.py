@@ -15,7 +15,7 @@ def table() -> str:
     """A row for each setting; where the default depends on the machine its text says how."""
     rows = ["| `INKBLOT_…` | default | |", "|---|---|---|"]
     for field in fields(Settings):
-        default = "" if field.default in {MISSING, None} else _shown(field.default)
+        default = "" if field.default in (MISSING, None, ()) else _shown(field.default)
         rows.append(f"| `{field.name.upper()}` | {default} | {field.metadata['text']} |")
     return "\n".join(rows) + "\n"
 

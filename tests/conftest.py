@@ -10,6 +10,8 @@ import pytest
 # Before PyTorch is loaded: threads that spin while they wait take the processors from the workers beside the tests.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from functools import partialmethod
+
 from fastapi.testclient import TestClient
 
 from app.client import Client, NoServerError
@@ -17,6 +19,9 @@ from app.main import create_app
 from app.settings import Settings
 from tests.support.paths import INKBLOT, ROOT, SAMPLES
 from tests.support.service import free_port, wait_until_ready
+
+# A service that listens on loopback does not answer for the host "testserver".
+TestClient.__init__ = partialmethod(TestClient.__init__, base_url="http://localhost")  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="session")

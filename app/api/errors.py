@@ -1,8 +1,11 @@
 """What only the API can find wrong with a request."""
 
-from typing import Self
+from typing import Final, Self
 
 from pydantic import ValidationError
+
+_SHOWN: Final = 100
+"""Letters of a name from a header."""
 
 
 class ModelLoadingError(RuntimeError):
@@ -33,6 +36,20 @@ class UnknownFileError(LookupError):
     """A job left no file of this name."""
 
 
+class UnknownHostError(LookupError):
+    """The request is for a host that this service does not serve."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"This service does not answer for the host {_shown(host)}.")
+
+
+class ForeignOriginError(PermissionError):
+    """A page of another origin wants to change something."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(f"Pages of {_shown(origin) if origin else 'another origin'} may change nothing here.")
+
+
 class ChoiceError(ValueError):
     """A choice that cannot be, found out only with the model at hand; `pointer` says which."""
 
@@ -50,3 +67,7 @@ class ChoiceError(ValueError):
 
 class NotAcceptableError(ValueError):
     """Every form of the answer is excluded by the Accept header."""
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

@@ -11,11 +11,13 @@ from app.api.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
     ChoiceError,
+    ForeignOriginError,
     JobsUnavailableError,
     MalformedRequestError,
     ModelLoadingError,
     NotAcceptableError,
     UnknownFileError,
+    UnknownHostError,
     UploadsFullError,
 )
 from app.jobs.files import StorageDownError, StorageFullError
@@ -74,6 +76,16 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "forbidden": Kind(
         HTTPStatus.FORBIDDEN, "That is not allowed", "Models that ship with Inkblot can be neither changed nor deleted."
+    ),
+    "foreign-origin": Kind(
+        HTTPStatus.FORBIDDEN,
+        "A page of another origin asks",
+        "A page that is to do so must be at an origin that INKBLOT_ALLOWED_ORIGINS names, such as https://example.org.",
+    ),
+    "misdirected-request": Kind(
+        HTTPStatus.MISDIRECTED_REQUEST,
+        "Not a host of this service",
+        "A name by which it is to be asked for must be one that INKBLOT_ALLOWED_HOSTS names.",
     ),
     "model-exists": Kind(
         HTTPStatus.CONFLICT,
@@ -212,6 +224,7 @@ SLUGS: Final[Mapping[type[Exception], str]] = {
     ClientDisconnect: "malformed-request",
     DatasetError: "invalid-archive",
     DeadlineExceededError: "deadline-exceeded",
+    ForeignOriginError: "foreign-origin",
     ImageTooLargeError: "image-too-large",
     InvalidImageError: "invalid-image",
     JobExpiredError: "gone",
@@ -235,6 +248,7 @@ SLUGS: Final[Mapping[type[Exception], str]] = {
     UnencodableError: "not-acceptable",
     UnknownBackboneError: "unknown-backbone",
     UnknownFileError: "unknown-file",
+    UnknownHostError: "misdirected-request",
     UnknownJobError: "unknown-job",
     UnknownLabelError: "unknown-label",
     UnknownLayerError: "unknown-layer",

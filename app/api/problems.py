@@ -25,6 +25,7 @@ _OTHERS_PATHS: Final = ("/v2/", "/hf/")
 
 
 _COME_AGAIN: Final = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+_EVERYWHERE: Final = ("validation-error", "internal", "model-loading", "foreign-origin", "misdirected-request")
 _STATUS_SLUGS: Final = {400: "malformed-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 
 
@@ -71,6 +72,7 @@ class Problem:
         }
 
     def response(self, request: Request) -> JSONResponse:
+        request.scope.get("state", {})["problem"] = self.slug  # for the log
         return JSONResponse(self.body(request), self.status, dict(self.headers), MEDIA_TYPE)
 
 
@@ -82,7 +84,7 @@ def request_id(request: Request) -> str:
 def responses(*slugs: str) -> dict[int | str, dict[str, Any]]:
     """For a route's OpenAPI: these problems, and those that every path can answer."""
     by_status: dict[HTTPStatus, list[str]] = defaultdict(list)
-    for slug in (*slugs, "validation-error", "internal", "model-loading"):
+    for slug in (*slugs, *_EVERYWHERE):
         by_status[KINDS[slug].status].append(slug)
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
@@ -95,15 +97,12 @@ def install(app: FastAPI) -> None:
     """Let every error of the application leave it as a problem."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    app.add_exception_handler(Exception, _any_error)
-    for kind in SLUGS:  # Exception alone would be answered outside of all middleware, and logged as a crash
+    for kind in SLUGS:
         app.add_exception_handler(kind, _any_error)
 
 
 async def _any_error(request: Request, error: Exception) -> JSONResponse:
-    response = Problem.of(error).response(request)
-    response.headers["X-Request-Id"] = request_id(request)
-    return response
+    return Problem.of(error).response(request)
 
 
 async def _http_error(request: Request, error: Exception) -> JSONResponse:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from app.vision.transfer.class_names import is_class_name
+from app.vision.transfer.class_names import class_name
 
 IDEAL_IMAGE = "ideal_image"
 ADVERSARIAL_IMAGE = "adversarial_image"
@@ -112,9 +112,7 @@ class Correction(BaseModel):
     @field_validator("label")
     @classmethod
     def _can_be_shown(cls, label: str | None) -> str | None:
-        if label is not None and not is_class_name(label):
-            raise ValueError("a class is called by 1 to 100 characters that can be shown")
-        return label
+        return None if label is None else class_name(label)
 
 
 class CorrectionChoices(BaseModel):

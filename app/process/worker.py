@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from app import logs
 from app.process.cleanup import sweep
 from app.settings import Settings
 
@@ -34,7 +35,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     from app.wiring import repository_for, training_jobs_for
 
     keep_big_blocks()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(settings.log_level, settings.log_format)
     models = repository_for(settings)
     if models.device.type == "cpu" and hasattr(os, "nice"):
         os.nice(_NICE)

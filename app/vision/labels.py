@@ -4,6 +4,24 @@ import difflib
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+_JOINERS: Final = "\u200c\u200d"  # Persian, Hindi and families of emoji need them
+_SPACES: Final = "\xa0\u3000"
+
+
+def is_class_name(text: str) -> bool:
+    """Whether a class may be called so, wherever the name comes from: 1 to 100 characters that can be shown.
+
+    In the composed form (NFC), without spaces around, and not of such alone as nobody sees.
+    """
+    plain = unicodedata.normalize("NFC", presentable(text)).strip()
+    return plain == text and len(text) <= 100 and bool(text.strip(_JOINERS + _SPACES))
+
+
+def presentable(text: str) -> str:
+    """Without what moves a terminal's cursor, turns the direction of writing or is no Unicode."""
+    return "".join(one if one.isprintable() or one in _JOINERS + _SPACES else "\ufffd" for one in text)
 
 
 class UnknownLabelError(LookupError):
@@ -58,6 +76,8 @@ class Labels:
             if not isinstance(imagenet, list):
                 raise ValueError(f"`imagenet` of label {index} is no list.")
             texts = {str(language): str(text) for language, text in display.items()}
+            if odd := [text for text in (key, *texts.values()) if not is_class_name(text)]:
+                raise ValueError(f"No class can be called {odd[0]!r}.")
             labels.append(Label(index, key, texts, tuple(imagenet)))
         if len({label.label for label in labels}) < len(labels):
             raise ValueError("Two classes have the same label.")

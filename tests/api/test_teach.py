@@ -351,14 +351,6 @@ def test_corrections_that_cannot_be(service: TestClient, model: str, picture: st
         assert answer.json()["suggestions"]
 
 
-@pytest.mark.usefixtures("taught")
-@pytest.mark.parametrize("label", ["", "x" * 101, "red\x1b[2J", "\u202eder"])
-def test_a_correction_calls_no_class_what_an_archive_may_not_call_one(service: TestClient, label: str) -> None:
-    body = {"corrections": [{"picture": "red/odd.png", "label": label}]}
-    answer = service.post("/v1/models/shapes/corrections", json=body)
-    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/validation-error")
-
-
 def test_corrections_that_leave_too_little_fail_and_the_model_stays(service: TestClient) -> None:
     teach(service, "kept", zipped(shapes(2)))
     body = {"corrections": [{"picture": "red/0.png", "label": None}]}

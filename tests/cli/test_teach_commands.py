@@ -7,6 +7,7 @@ from zipfile import ZipFile
 import pytest
 
 from app.client import Client, ProblemError
+from tests.support.class_names import NO_CLASS_NAMES
 from tests.support.commands import run
 from tests.support.pictures import shape, shapes, zipped
 
@@ -132,6 +133,20 @@ def test_a_folder_that_holds_too_little_is_told_without_a_service(tmp_path: Path
     assert status == 1
     assert "At least two classes" in err
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("name", NO_CLASS_NAMES, ids=ascii)
+@pytest.mark.parametrize("here", [True, False])
+def test_names_that_no_class_can_have_are_refused_with_and_without_a_service(
+    folder: Path, tmp_path: Path, server: str, name: str, here: bool
+) -> None:
+    labels = tmp_path / "names.json"
+    labels.write_text(json.dumps({"red": {"tr": name}}))
+    where = ["--into", str(tmp_path / "models")] if here else ["--server", server]
+    status, _, err = run("teach", str(folder), "--name", "odd", "--labels", str(labels), *where)
+    assert status == 1
+    assert "No class can be called" in err
+    assert "\x1b" not in err
 
 
 def test_a_model_is_exported_to_a_zip(server: str, tmp_path: Path) -> None:

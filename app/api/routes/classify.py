@@ -68,6 +68,7 @@ async def classify(
     One picture gets a prediction; several get a list with, for each, a prediction or a problem of its own.
     """
     classifier = await predictor.load(choices.model)
+    request.state.model = classifier.card.name
     language = choices.lang or preferred_language(request)
 
     async def predict(data: bytes | Exception) -> Prediction:

@@ -40,6 +40,7 @@ async def make_explanation(
     if choices.layer and choices.method != "grad_cam":
         raise ChoiceError("/query/layer", f"layer: {choices.method} looks at the pixels; only grad_cam takes a layer.")
     classifier = await predictor.load(choices.model)
+    request.state.model = classifier.card.name
     target = target_of(classifier, choices.target)
     (layer,) = await asyncio.to_thread(layers_of, classifier, choices.layer) if choices.layer else (None,)
     language = choices.lang or preferred_language(request)

@@ -41,6 +41,7 @@ async def make_feature_maps(
     """
     form = negotiated(request, choices.format, tuple(_FORMS))
     classifier = await predictor.load(choices.model)
+    request.state.model = classifier.card.name
     target = target_of(classifier, choices.target)
     layers = await asyncio.to_thread(layers_of, classifier, choices.layer)
     if form == "npy" or (choices.overlay and form != "json"):

@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from app.api.dependencies import Pictures, Predictor, milliseconds_since_start
-from app.api.negotiation import Answer, in_forms, negotiated, while_connected
+from app.api.disconnection import while_connected
+from app.api.negotiation import Answer, in_forms, negotiated
 from app.api.problems import responses
 from app.api.routes.classify import PICTURE_BODY, PICTURE_PROBLEMS
 from app.api.schemas.features import FeatureChoices, FeatureList
@@ -37,6 +38,7 @@ async def make_features(
             raise picture
     uploads = [picture for picture in pictures if isinstance(picture, bytes)]
     classifier = await predictor.load(choices.model)
+    request.state.model = classifier.card.name
     layer = (await asyncio.to_thread(layers_of, classifier, choices.layer))[0] if choices.layer else None
     work = predictor.run_steps(
         classifier, lambda forward: features_of(classifier, forward, uploads, predictor.limits, layer)

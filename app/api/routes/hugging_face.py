@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, ValidationError
 
 from app.api.dependencies import Picture, Predictor
+from app.api.disconnection import while_connected
 from app.api.errors import ChoiceError
 from app.api.problems import responses
 from app.api.routes.classify import PICTURE_BODY, PICTURE_PROBLEMS
@@ -47,7 +48,8 @@ async def classify_image(
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json":
         picture, number = _read(picture)
     classifier = await predictor.load(name)
-    found = await predictor.classify(classifier, picture)
+    request.state.model = name
+    found = await while_connected(request, predictor.classify(classifier, picture))
     return [ClassificationOutput(label=one.label.label, score=one.score) for one in found.top(number)]
 
 

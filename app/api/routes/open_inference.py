@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from app import __version__
 from app.api.dependencies import Predictor, ServiceSettings
+from app.api.disconnection import while_connected
 from app.api.errors import ChoiceError
 from app.api.problems import responses
 from app.api.routes.classify import PICTURE_PROBLEMS
@@ -105,14 +106,18 @@ async def infer(
         body = await request.body()
     asked, tensor = await asyncio.to_thread(read_request, body, request.headers.get(LENGTH))
     classifier = await _found(predictor, name, version)
+    request.state.model = name
     pictures = tensor.shape[0] if tensor.shape else 0
     if not 0 < pictures <= settings.max_pictures:
         raise ChoiceError("/body/inputs/0/shape", f"1 to {settings.max_pictures} pictures can be asked about at once.")
     if tensor.datatype == "FP32":
-        rows, strange = await predictor.classify_canvases(classifier, canvases_of(tensor, classifier))
+        rows, strange = await while_connected(
+            request, predictor.classify_canvases(classifier, canvases_of(tensor, classifier))
+        )
         found = tensors_of(classifier.labels, list(rows), strange)
     else:
-        predictions = await asyncio.gather(*(predictor.classify(classifier, data) for data in tensor.values.ravel()))
+        asked_for = asyncio.gather(*(predictor.classify(classifier, data) for data in tensor.values.ravel()))
+        predictions = await while_connected(request, asked_for)
         probabilities = [one.probabilities for one in predictions]
         found = tensors_of(classifier.labels, probabilities, [one.unknown for one in predictions])
     outputs, binary = _wanted(asked, classifier, found)

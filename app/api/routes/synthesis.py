@@ -64,6 +64,7 @@ async def make_ideal_image(
     models = choices.models or [choices.model or predictor.default_model]
     model = models[0]
     labels = await asyncio.to_thread(predictor.repository.labels, model)
+    request.state.model = model
     aim: LabelChoice | ChannelChoice
     if isinstance(choices.objective, LabelChoice):
         aim = LabelChoice(label=labels.find(choices.objective.label).label)
@@ -102,6 +103,7 @@ async def make_adversarial_image(
 ) -> Response:
     """Change a picture so little that nobody sees it, and so that the network takes it for something else."""
     classifier = await predictor.load(choices.model)
+    request.state.model = classifier.card.name
     found = await while_connected(request, predictor.classify(classifier, picture))
     target = classifier.labels.find(choices.target) if choices.target else None
     if target and target == found.top(1)[0].label:

@@ -109,6 +109,7 @@ async def teach_model(
 ) -> Response:
     """Teach a pretrained network the classes of your own pictures; the new model serves when the job has ended."""
     choices, pictures = lesson
+    request.state.model = choices.name
     filled = choices.model_copy(update={"seed": choices.seed or 0})
     flavour = f"{choices.backbone}/{choices.mode}/{pictures.stat().st_size.bit_length()}"
     order = Order(MODEL, flavour, caller, filled.model_dump(exclude_none=True), pictures)

@@ -15,7 +15,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, Self
 
 from app.vision.image import InvalidImageError
-from app.vision.transfer.class_names import ClassNames, is_class_name, presentable, read_class_names
+from app.vision.labels import is_class_name, presentable
+from app.vision.transfer.class_names import ClassNameError, ClassNames, read_class_names
 
 STRANGERS: Final = "_strangers"
 """Pictures in this folder, or in folders in it, are of no class: not learned, but used to measure `unknown`."""
@@ -166,6 +167,8 @@ class Archive:
         if labels_file is not None:
             try:
                 names = self._read_names(labels_file)
+            except ClassNameError as error:
+                raise DatasetError(f"{_LABELS_FILE}: {error}") from None
             except (ValueError, RecursionError) as error:
                 skipped.append(Skipped(_LABELS_FILE, f"The names of the classes cannot be read: {error}"))
         if unknown := [label for label, _, _ in names if label not in self.counts]:

@@ -4,15 +4,27 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-_JOINERS: Final = "\u200c\u200d"  # Persian, Hindi and families of emoji need them
-_SPACES: Final = "\xa0\u3000"
+from app.vision.labels import is_class_name, presentable
+
+_SHOWN: Final = 100
 ClassNames = tuple[str, dict[str, str], tuple[str | int, ...]]
 """Label, names by language, labels or indices of ImageNet."""
 
 
-def is_class_name(text: str) -> bool:
-    """Whether a class may be called so, wherever the name comes from: 1 to 100 characters that can be shown."""
-    return 1 <= len(text) <= 100 and presentable(text) == text
+class ClassNameError(ValueError):
+    """A name that no class can have."""
+
+    def __init__(self, name: str) -> None:
+        shown = ascii(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
+        super().__init__(f"No class can be called {shown}: a name has 1 to 100 characters that can be shown.")
+
+
+def class_name(text: str) -> str:
+    """The name in its composed form (NFC) and without spaces around; raises `ClassNameError` if it cannot be one."""
+    name = unicodedata.normalize("NFC", text).strip()
+    if not is_class_name(name):
+        raise ClassNameError(text)
+    return name
 
 
 def read_class_names(content: object) -> Iterator[ClassNames]:
@@ -24,13 +36,13 @@ def read_class_names(content: object) -> Iterator[ClassNames]:
     for number, record in enumerate(content, start=1):
         if not isinstance(record, dict) or not isinstance(label := record.get("label"), str):
             raise ValueError(f"Class {number} has no label.")
-        label = presentable(unicodedata.normalize("NFC", label)).strip()
+        label = class_name(label)
         display, imagenet = record.get("display", {}), record.get("imagenet", [])
         if not isinstance(display, dict) or not all(isinstance(text, str) for text in display.values()):
             raise ValueError(f"The names of {label} are not texts by language.")
         if not isinstance(imagenet, list) or not all(type(part) in (str, int) for part in imagenet):
             raise ValueError(f"`imagenet` of {label} is not a list of labels or indices.")
-        display = {presentable(language): presentable(text) for language, text in display.items()}
+        display = {presentable(language): class_name(text) for language, text in display.items()}
         yield label, display, tuple(presentable(part) if isinstance(part, str) else part for part in imagenet)
 
 
@@ -39,8 +51,3 @@ def _as_record(label: str, names: object) -> dict[str, object]:
         return {"label": label, "display": names}
     display = {language: text for language, text in names.items() if language != "imagenet"}
     return {"label": label, "display": display, "imagenet": names.get("imagenet", [])}
-
-
-def presentable(text: str) -> str:
-    """Without what moves a terminal's cursor, turns the direction of writing or is no Unicode."""
-    return "".join(one if one.isprintable() or one in _JOINERS + _SPACES else "\ufffd" for one in text)

@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from safetensors.torch import save_file
 
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository, UnknownModelError
+from tests.support.class_names import NO_CLASS_NAMES
 from tests.support.models import write_model
 from tests.support.paths import ROOT
 
@@ -85,6 +87,8 @@ def test_a_new_version_replaces_the_old_one(tmp_path: Path) -> None:
         ("labels.json", "not json"),
         ("labels.json", '[{"label": "only one"}]'),
         ("labels.json", '["warm", "cold"]'),
+        *(("labels.json", json.dumps([{"label": "warm"}, {"label": name}])) for name in NO_CLASS_NAMES),
+        ("labels.json", r'[{"label": "warm"}, {"label": "cold", "display": {"tr": "\u001b[2J"}}]'),
         ("head.safetensors", "not tensors"),
     ],
 )
