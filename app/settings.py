@@ -13,7 +13,7 @@ from typing import Any, Final, cast, get_args
 from app.logs import LogFormat
 from app.vision.image import FORMATS, ImageLimits
 from app.vision.serving.runtimes import Runtime
-from app.vision.transfer.archive import DatasetLimits
+from app.vision.transfer.dataset import DatasetLimits
 
 PREFIX: Final = "INKBLOT_"
 _OF_OTHERS: Final = {"INKBLOT_URL"}

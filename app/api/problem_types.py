@@ -41,7 +41,7 @@ from app.vision.serving.batcher import QueueFullError
 from app.vision.serving.runtimes import RuntimeUnavailableError
 from app.vision.serving.tensors import TensorError
 from app.vision.synthesis.adversarial_images import TargetIsSourceError
-from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
+from app.vision.transfer.dataset import DatasetError, NotEnoughImagesError
 from app.vision.transfer.examples import NoExamplesError, UnknownPictureError
 
 

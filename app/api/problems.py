@@ -15,7 +15,7 @@ from starlette.routing import compile_path
 
 from app.api.errors import BodyTimeoutError, BodyTooLargeError, ChoiceError
 from app.api.problem_types import KINDS, SECRET, SLUGS, slug_of
-from app.vision.transfer.archive import NotEnoughImagesError
+from app.vision.transfer.dataset import NotEnoughImagesError
 
 log = logging.getLogger(__name__)
 

@@ -137,7 +137,7 @@ def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[s
     from app.settings import SettingsError
     from app.vision.models.model_folder import CARD, EXAMPLES, write
     from app.vision.networks.weights import WeightsError
-    from app.vision.transfer.archive import DatasetError, NotEnoughImagesError
+    from app.vision.transfer.dataset import DatasetError, NotEnoughImagesError
 
     try:
         taught = _train(archive, backbone, plan)

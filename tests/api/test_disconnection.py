@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from app.api.disconnection import while_connected
 from app.main import create_app
 from app.settings import Settings
+from app.vision.ask import Pause, Steps
 from tests.support.service import wait_until_ready
 
 if TYPE_CHECKING:
@@ -97,10 +98,10 @@ def test_whoever_leaves_the_queue_frees_its_place_at_once(
         pictures: list[int] = []
         gate, entered = threading.Event(), threading.Event()
 
-        def busy() -> Generator[None, None, None]:
+        def busy() -> Steps[None]:
             entered.set()
             assert gate.wait(60)
-            yield
+            yield Pause()
 
         classifier = await predictor.load()
         blocking = predictor.run_steps(classifier, lambda _: busy())

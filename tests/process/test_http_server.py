@@ -140,8 +140,8 @@ def test_a_client_that_looks_at_no_answer_until_it_has_sent_all_sees_the_refusal
             assert (answer.status, answer.read()) == (413, REFUSAL)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/early", body)
-    with refused.value as answer:
-        assert (answer.code, answer.read()) == (413, REFUSAL)
+    with refused.value as problem:
+        assert (problem.code, problem.read()) == (413, REFUSAL)
 
 
 def test_a_body_of_untold_length_is_dropped_too(port: int) -> None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 import torch
 
@@ -16,7 +16,8 @@ from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
 from app.vision.networks.backbones import Backbone
 from app.vision.serving.runtimes import FeatureExtractor, Runtime, quickest_extractor
-from app.vision.transfer.archive import Archive, DatasetLimits
+from app.vision.transfer.archive import Archive
+from app.vision.transfer.dataset import DatasetLimits
 from app.vision.transfer.examples import Examples, NoExamplesError
 from app.vision.transfer.teaching import Plan, TrainedModel, TransferContext, correct, teach
 
@@ -42,7 +43,7 @@ class TrainingJobs:
         asked = TeachChoices.model_validate(choices)
         self._check_name(asked.name, identity, replace=asked.replace)
         plan = _plan(asked.model_dump())
-        with upload, Archive(upload, self.dataset_limits) as archive:
+        with upload, Archive(upload, self.dataset_limits, scratch=self.cache_dir) as archive:
             known = self._known(asked.name, asked.backbone) if asked.replace else None
             taught = yield from teach(archive, plan, self.context(asked.backbone), known=known, resume=resume)
         return self._published(identity, asked.name, taught, replace=asked.replace)
@@ -58,8 +59,9 @@ class TrainingJobs:
         corrections = {one.picture: one.label for one in asked.corrections}
         if card.training.get("job") == identity:  # interrupted after it had published: what it left out is gone
             corrections = {picture: corrections[picture] for picture in examples.names if picture in corrections}
-        context = self.context(card.backbone)
-        taught = yield from correct(examples, corrections, _plan(card.training), context, self.models.labels(name))
+        context, labels = self.context(card.backbone), self.models.labels(name)
+        plan, layout = _plan(card.training), cast("Mapping[str, str] | None", card.training.get("layout"))
+        taught = yield from correct(examples, corrections, plan, context, labels, layout=layout)
         return self._published(identity, name, taught, replace=True)
 
     def _check_name(self, name: str, identity: str, *, replace: bool) -> bool:
@@ -109,6 +111,7 @@ class TrainingJobs:
         result: dict[str, Any] = {
             "model": name,
             "version": version,
+            "layout": record["training"].get("layout"),
             "metrics": record["metrics"],
             "worst": [
                 {"picture": one.name, "true": one.true, "predicted": one.predicted, "score": one.score, "file": file}

@@ -1,5 +1,6 @@
 """What classes may be called: the one set of rules for archives, corrections and `labels.json`."""
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Final
@@ -7,6 +8,11 @@ from typing import Final
 from app.vision.labels import is_class_name, presentable
 
 _SHOWN: Final = 100
+_NUMBERED: Final = re.compile(r"(.*?[^\W\d_].*?)[\s._\-(\[#]*\d+[)\]]*")
+_OF_CAMERAS: Final = {
+    "burst", "capture", "dcim", "dsc", "dscf", "dscn", "foto", "frame", "gopr", "görsel", "görüntü", "image", "images",
+    "img", "imgp", "indir", "photo", "pic", "picture", "pxl", "resim", "screenshot", "whatsapp",
+}  # fmt: skip
 ClassNames = tuple[str, dict[str, str], tuple[str | int, ...]]
 """Label, names by language, labels or indices of ImageNet."""
 
@@ -51,3 +57,11 @@ def _as_record(label: str, names: object) -> dict[str, object]:
         return {"label": label, "display": names}
     display = {language: text for language, text in names.items() if language != "imagenet"}
     return {"label": label, "display": display, "imagenet": names.get("imagenet", [])}
+
+
+def class_in_name(stem: str) -> str | None:
+    """`cat` of `cat.0`, `pug` of `pug_100`, `dog` of `dog (3)`; None of `12` and of what cameras write (`IMG_1234`)."""
+    found = _NUMBERED.fullmatch(stem)
+    if found is None or re.split(r"[\W\d_]+", found[1].lower(), maxsplit=1)[0] in _OF_CAMERAS:
+        return None
+    return found[1].strip()

@@ -18,13 +18,17 @@ CROSS_VALIDATED: Final = 1000
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """`groups` are pictures that are copies of each other (as `pairs` say), which lie in one `fold` together."""
+    """`groups` are pictures that are copies of each other (as `pairs` say), which lie in one `fold` together.
+
+    Where a validation part was `given`, it is fold 0, and the others are fold 1.
+    """
 
     labels: Tensor
     groups: Tensor
     fold: Tensor
     number: int
     pairs: tuple[tuple[int, int], ...]
+    given: bool = False
 
     @property
     def validated(self) -> range:
@@ -36,13 +40,21 @@ class Split:
         """A mask `(n,)` of the pictures in these folds."""
         return self.fold < len(self.validated)
 
+    @property
+    def published(self) -> Tensor:
+        """The pictures that the published head is learned from: all, but for a validation part that was given."""
+        return self.fold > 0 if self.given else torch.ones_like(self.judged)
+
 
 def split(examples: Examples, classes: Sequence[str], *, parts: int, seed: int) -> Split:
-    """Into parts that hold every class alike, copies of a picture together."""
+    """Into parts that hold every class alike, copies of a picture together; or as the examples' own parts say."""
     places = {name: index for index, name in enumerate(classes)}
     labels = np.array([places[label] for label in examples.labels])
     pairs = tuple(near_duplicates(examples.hashes))
     groups = duplicate_groups(len(labels), pairs)
+    if "validation" in examples.parts:
+        given = torch.tensor([int(part != "validation") for part in examples.parts])
+        return Split(torch.from_numpy(labels), torch.from_numpy(groups), given, 1, pairs, given=True)
     smallest = int(np.bincount(labels).min())
     number = max(2, min(parts, smallest))
     fold = folds(labels, groups, number, seed)

@@ -25,7 +25,8 @@ from app.vision.ask import Pause, Progress, Steps
 from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.serving.runtimes import FeatureExtractor
 from app.vision.serving.threads import use_threads
-from app.vision.transfer.archive import Archive, Entry, Skipped
+from app.vision.transfer.archive import Archive
+from app.vision.transfer.dataset import Entry, Part, Skipped
 from app.vision.transfer.perceptual_hash import perceptual_hash
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class UnknownPictureError(LookupError):
 class Examples:
     """`features` `(n, features)`, `mirrored` the same of the mirrored pictures (or empty), `hashes` `(n, 4)`.
 
-    `labels` are names of classes, `digests` SHA-256 of the files, `thumbnails` small JPEGs.
+    `labels` are names of classes, `digests` SHA-256 of the files, `thumbnails` small JPEGs, `parts` what each is for.
     """
 
     features: Tensor
@@ -63,6 +64,7 @@ class Examples:
     names: tuple[str, ...]
     digests: tuple[str, ...]
     thumbnails: tuple[bytes, ...]
+    parts: tuple[Part, ...]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -75,6 +77,10 @@ class Examples:
         chosen = self._chosen(kept)
         return replace(chosen, labels=tuple(str(labels[index]) for index in kept))
 
+    def of(self, *parts: Part) -> Self:
+        """Those that are for one of these."""
+        return self._chosen([index for index, part in enumerate(self.parts) if part in parts])
+
     def _chosen(self, indices: Sequence[int]) -> Self:
         return replace(
             self,
@@ -83,7 +89,7 @@ class Examples:
             hashes=self.hashes[list(indices)],
             **{
                 name: tuple(getattr(self, name)[index] for index in indices)
-                for name in ("labels", "names", "digests", "thumbnails")
+                for name in ("labels", "names", "digests", "thumbnails", "parts")
             },
         )
 
@@ -97,7 +103,7 @@ class Examples:
             "thumbnails": torch.frombuffer(bytearray(b"".join(self.thumbnails) or b"\0"), dtype=torch.uint8),
             "sizes": sizes,
         }
-        texts = {"labels": self.labels, "names": self.names, "digests": self.digests}
+        texts = {"labels": self.labels, "names": self.names, "digests": self.digests, "parts": self.parts}
         return save(tensors, {"backbone": backbone, "texts": json.dumps(texts, ensure_ascii=False)})
 
     @staticmethod
@@ -141,6 +147,7 @@ class Examples:
             names=tuple(texts["names"]),
             digests=tuple(texts["digests"]),
             thumbnails=tuple(pictures[start:end] for start, end in zip([0, *ends], ends, strict=False)),
+            parts=tuple(texts.get("parts") or ["learning"] * len(ends)),  # files of version 0.1 have none
         )
 
 
@@ -264,6 +271,7 @@ def _gathered(found: Sequence[tuple[Entry, _Seen]]) -> Examples:
         names=tuple(entry.name for entry, _ in found),
         digests=tuple(one.digest for _, one in found),
         thumbnails=tuple(one.thumbnail for _, one in found),
+        parts=tuple(entry.part for entry, _ in found),
     )
 
 

@@ -16,7 +16,8 @@ from app.vision.ask import Pause, Progress, Steps
 from app.vision.image import Canvas, ImageLimits, Picture, Preprocessing
 from app.vision.networks.backbones import Backbone
 from app.vision.pixels import to_pixels
-from app.vision.transfer.archive import Archive, Entry
+from app.vision.transfer.archive import Archive
+from app.vision.transfer.dataset import Entry
 from app.vision.transfer.linear_probe import LinearHead
 from app.vision.transfer.report import point
 

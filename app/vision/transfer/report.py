@@ -5,12 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from app.vision.transfer.cross_validation import Split
+from app.vision.transfer.dataset import Skipped
 from app.vision.transfer.evaluation import accuracy_interval, calibration_error, confusion
 from app.vision.transfer.examples import Examples
+from app.vision.transfer.perceptual_hash import duplicate_groups, near_duplicates
 
 _WORST: Final = 12
 _IMBALANCE: Final = 5
@@ -156,5 +159,32 @@ def oddities(examples: Examples, divided: Split) -> Iterator[Warned]:
         )
 
 
+def copies_in(test: Examples, learning: Examples) -> Iterator[Warned]:
+    """Pictures that judge although (nearly) the same ones were learned."""
+    if not len(test):
+        return
+    hashes = np.concatenate([learning.hashes, test.hashes])
+    groups = duplicate_groups(len(hashes), near_duplicates(hashes))
+    learned = set(groups[: len(learning)].tolist())
+    names = tuple(
+        name for name, group in zip(test.names, groups[len(learning) :], strict=True) if int(group) in learned
+    )
+    if names:
+        yield Warned(
+            "test-pictures-learned",
+            f"{len(names)} of the {len(test)} pictures that judge are (nearly) copies of pictures that were learned "
+            "from, so that the accuracy flatters.",
+            names,
+        )
+
+
 def _named(examples: Examples, pairs: Sequence[tuple[int, int]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(examples.names[index] for pair in pairs for index in pair))
+
+
+def left_out(skipped: Sequence[Skipped]) -> Warned:
+    first = "; ".join(f"{one.name}: {one.reason}" for one in skipped[:3])
+    more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    return Warned(
+        "skipped", f"{len(skipped)} files were left out: {first}{more}", tuple(one.name for one in skipped[:100])
+    )

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from app.vision.ask import Pause, Progress, Steps
 from app.vision.feature_space import FeatureSpace, statistics_of
-from app.vision.transfer.archive import NotEnoughImagesError
 from app.vision.transfer.cross_validation import CROSS_VALIDATED, Split
+from app.vision.transfer.dataset import NotEnoughImagesError
 from app.vision.transfer.evaluation import best_temperature
 from app.vision.transfer.examples import Examples
 from app.vision.transfer.linear_probe import Basis, LinearHead, fit_head
@@ -79,7 +79,7 @@ def learn(
         metric = {**point(place + 1, "validation", loss, right), "strength": l2_penalty}
         yield Pause(Progress(done, total, right, loss), metric=metric)
     _, l2_penalty, logits = min(outcomes, key=lambda outcome: outcome[0])
-    weights = probe.on_raw_features((yield from probe.fit(torch.ones_like(judged), l2_penalty)))
+    weights = probe.on_raw_features((yield from probe.fit(divided.published, l2_penalty)))
     yield Pause(Progress(total, total))
     learned = of_logits(
         examples, classes, divided, logits[judged], weights, seed=seed, zero_shot=zero_shot, judged=judged
@@ -115,6 +115,22 @@ def of_logits(
         distances,
         {**metrics, "validation": _how_validated(divided, judged)},
         mistakes(examples, classes, logits, judged.nonzero()[:, 0].tolist(), labels, temperature),
+    )
+
+
+def judged_by(learned: Learned, test: Examples, classes: Sequence[str], zero_shot: float | None) -> Learned:
+    """With the account of pictures from which nothing was learned, and by which nothing was chosen."""
+    temperature = float(learned.metrics["temperature"])
+    logits = learned.weights.logits(test.features) * temperature
+    labels = torch.tensor([classes.index(label) for label in test.labels])
+    return replace(
+        learned,
+        metrics={
+            **learned.metrics,
+            **measured(logits, labels, classes, temperature, zero_shot),
+            "validation": {"method": "test-set", "parts": 1, "pictures": len(test)},
+        },
+        worst=mistakes(test, classes, logits, range(len(test)), labels, temperature),
     )
 
 

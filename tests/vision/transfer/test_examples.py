@@ -13,7 +13,8 @@ from torch import Tensor
 
 from app.vision.ask import run_steps
 from app.vision.image import ImageLimits, Preprocessing
-from app.vision.transfer.archive import Archive, Skipped
+from app.vision.transfer.archive import Archive
+from app.vision.transfer.dataset import Skipped
 from app.vision.transfer.examples import Examples, Extractor, UnknownPictureError
 from tests.support.pictures import shapes, zipped
 

@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from app.vision.labels import Labels
 from app.vision.models.model_folder import EXAMPLES, HEAD, LABELS, publish
 from app.vision.models.repository import ModelRepository
 from app.vision.serving.runtimes import TorchFeatureExtractor
-from app.vision.transfer.archive import Archive, NotEnoughImagesError
+from app.vision.transfer.archive import Archive
+from app.vision.transfer.dataset import NotEnoughImagesError
 from app.vision.transfer.examples import Examples
 from app.vision.transfer.teaching import Plan, TrainedModel, TransferContext, correct, teach
+from app.vision.transfer.training import L2_PENALTIES
 from tests.support.paths import ROOT, SAMPLES
 from tests.support.pictures import shape, shapes, zipped
 
@@ -161,6 +164,81 @@ def test_a_class_that_is_broken_altogether_is_told_with_all_counts(taught_of: Te
     with pytest.raises(NotEnoughImagesError) as refused:
         taught_of({**shapes(2), "green/1.png": b"", "green/2.png": b"words"})
     assert refused.value.counts == {"blue": 2, "green": 0, "red": 2}
+
+
+PARTS = {
+    **{f"eğitim/{name}": data for name, data in shapes(8).items()},
+    **{f"sınama/{label}/{number}.png": shape(label, number) for label in ("red", "blue") for number in range(20, 26)},
+    "sınama/red/wrong.png": shape("blue", 30),
+    "sınama/blue/copy.png": shape("blue", 0),
+}
+
+
+@pytest.fixture(scope="module")
+def in_parts(taught_of: Teach) -> TrainedModel:
+    return taught_of(PARTS)
+
+
+def test_a_test_set_judges_and_is_not_learned_from(in_parts: TrainedModel, taught_of: Teach) -> None:
+    training, metrics = in_parts.record["training"], in_parts.record["metrics"]
+    assert (training["pictures"], training["counts"]) == (16, {"blue": 8, "red": 8})
+    assert training["layout"]["name"] == "folders"
+    assert training["layout"]["pictures"] == {"learning": 16, "test": 14}
+    assert "eğitim is learned from (16), sınama judges and is not learned from (14)" in training["layout"]["detail"]
+    assert metrics["validation"] == {"method": "test-set", "parts": 1, "pictures": 14}
+    assert (metrics["pictures_judged"], metrics["confusion"]) == (14, [[7, 0], [1, 6]])
+    assert metrics["accuracy"] == pytest.approx(13 / 14, abs=1e-4)
+    assert [(one.name, one.true, one.predicted) for one in in_parts.worst] == [("sınama/red/wrong.png", "red", "blue")]
+    assert in_parts.files[HEAD] == taught_of(shapes(8)).files[HEAD], "the same head as without the test set"
+
+
+def test_copies_of_what_was_learned_that_judge_are_told(in_parts: TrainedModel) -> None:
+    told = {one.kind: one.pictures for one in in_parts.warnings}
+    assert told["test-pictures-learned"] == ("sınama/blue/copy.png",)
+
+
+def test_a_correction_is_judged_by_the_same_test_set(
+    in_parts: TrainedModel, context: TransferContext, tmp_path: Path
+) -> None:
+    (tmp_path / EXAMPLES).write_bytes(in_parts.files[EXAMPLES])
+    examples = Examples.read(tmp_path / EXAMPLES, context.backbone.weights.name)
+    assert examples
+    labels, layout = Labels.from_records(json.loads(in_parts.files[LABELS])), in_parts.record["training"]["layout"]
+    corrections = {"sınama/red/wrong.png": "blue", "eğitim/red/0.png": None}
+    found = run_steps(correct(examples, corrections, Plan(), context, labels, layout=layout))
+    assert found.record["metrics"]["confusion"] == [[8, 0], [0, 6]]
+    assert found.record["training"]["layout"]["pictures"] == {"learning": 15, "test": 14}
+
+
+def test_a_validation_set_chooses_and_the_head_is_learned_without_it(taught_of: Teach) -> None:
+    choosing = {f"val/{label}/{number}.png": shape(label, number) for label in ("red", "blue") for number in (40, 41)}
+    files = {name.replace("eğitim", "train").replace("sınama", "test"): data for name, data in PARTS.items()}
+    found = taught_of({**files, **choosing})
+    assert found.record["training"]["layout"]["pictures"] == {"learning": 16, "validation": 4, "test": 14}
+    assert found.record["metrics"]["pictures_judged"] == 14
+    assert found.record["metrics"]["strength"] in L2_PENALTIES
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"sınama/green/1.png": shape("red", 1)}, "none to learn from, of these classes: green"),
+        (
+            {name: b"junk" for name in PARTS if name.startswith("sınama")},
+            "None of the pictures can be read that are for test",
+        ),
+    ],
+)
+def test_a_test_set_that_cannot_judge_is_refused(taught_of: Teach, changed: dict[str, bytes], told: str) -> None:
+    with pytest.raises(NotEnoughImagesError, match=told):
+        taught_of(PARTS | changed)
+
+
+def test_a_test_set_judges_a_network_that_was_tuned(taught_of: Teach) -> None:
+    found = taught_of(PARTS, Plan(mode="fine_tune", epochs=1))
+    assert found.record["metrics"]["validation"]["method"] == "test-set"
+    assert found.record["metrics"]["pictures_judged"] == 14
+    assert found.record["metrics"]["accuracy"] >= 13 / 14 - 1e-4
 
 
 def test_fine_tuning_teaches_a_network_of_its_own(taught_of: Teach, models: ModelRepository) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from app.vision.ask import run_steps
-from app.vision.transfer.archive import NotEnoughImagesError
 from app.vision.transfer.cross_validation import CROSS_VALIDATED, split
+from app.vision.transfer.dataset import NotEnoughImagesError
 from app.vision.transfer.examples import Examples
 from app.vision.transfer.report import oddities
 from app.vision.transfer.training import Learned, classes_of, count_of_fits, learn
@@ -26,6 +26,7 @@ def examples_of(number: int, classes: int = 2, *, apart: float = 0.6, dimensions
         names=tuple(f"{index}.png" for index in range(number)),
         digests=tuple(str(index) for index in range(number)),
         thumbnails=tuple(str(index).encode() for index in range(number)),
+        parts=tuple("learning" for _ in range(number)),
     )
 
 
