@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.terminal import AsJson, Server, plain, print_json, tell
+from app.cli.words import taken_for
 from app.client import DEFAULT_URL, Client, ClientError, Job, read_picture
 
 _INTERRUPTED: Final = 130
@@ -176,8 +177,8 @@ def _report_ideal(result: Mapping[str, Any], path: Path, *, as_json: bool) -> No
     console = Console()
     console.print(Text.assemble((str(path), "bold"), f": {result['png_score']:.1%} for this network"), soft_wrap=True)
     for check in result["checks"]:
-        mark = "agrees" if check["agrees"] else f"sees {check['label']}"
-        console.print(f"  {check['model']} {mark} ({check['score']:.1%})", soft_wrap=True)
+        mark = "agrees, " if check["agrees"] else "sees "
+        console.print(plain(f"  {check['model']} {mark}{taken_for(check, 'en')}"), soft_wrap=True)
 
 
 def _report_fooled(result: Mapping[str, Any], path: Path, *, as_json: bool) -> None:
@@ -185,7 +186,7 @@ def _report_fooled(result: Mapping[str, Any], path: Path, *, as_json: bool) -> N
         return
     before, after, change = result["before"], result["after"], result["perturbation"]
     console = Console()
-    line = f": {before['label']} ({before['score']:.1%}) → {after['label']} ({after['score']:.1%})"
+    line = f": {taken_for(before, 'en')} → {taken_for(after, 'en')}"
     console.print(Text.assemble((str(path), "bold"), line), soft_wrap=True)
     console.print(f"  changed by at most {change['linf']} (L2 {change['l2']:.2f}, SSIM {change['ssim']:.3f})")
     held = [name for name, holds in result["verified"].items() if holds]

@@ -19,6 +19,7 @@ from rich.text import Text
 from app import __version__
 from app.cli import inspection, jobs, teaching
 from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json, tell
+from app.cli.words import word
 from app.client import (
     DEFAULT_URL,
     Client,
@@ -29,6 +30,7 @@ from app.client import (
     read_all,
     read_picture,
 )
+from app.vision.drawing.numbers import percent
 
 app = typer.Typer(
     name="inkblot",
@@ -110,14 +112,15 @@ def classify(
     as_json: AsJson = False,
 ) -> None:
     """Say what is in pictures."""
-    choices = {"model": model, "top_k": top_k, "min_score": min_score, "lang": lang or language_of(os.environ)}
+    language = lang or language_of(os.environ)
+    choices = {"model": model, "top_k": top_k, "min_score": min_score, "lang": language}
     with Console(stderr=True).status("Looking …"):  # nothing unless a terminal shows it
         answers = list(_ask(server, pictures, choices))
     if as_json:
         objects = [answer.json() for answer in answers]
         print_json(objects if len(objects) > 1 else objects[0])
     elif any(answer.prediction for answer in answers):
-        _print_table(answers)
+        _print_table(answers, language)
     failed = [answer for answer in answers if answer.error]
     for message in dict.fromkeys(map(_Answer.sentence, failed)):  # a service that is gone is missed once
         tell(message)
@@ -167,23 +170,35 @@ def _classify(client: Client, source: str, choices: Mapping[str, Any]) -> _Answe
         return _Answer(source, error=error)
 
 
-def _print_table(answers: Sequence[_Answer]) -> None:
+def _print_table(answers: Sequence[_Answer], language: str) -> None:
     console = Console(width=None if sys.stdout.isatty() else _PAGE)
     stroke = "-" if console.options.ascii_only else "━"
     table = Table(box=None, pad_edge=False)
-    table.add_column("picture", overflow="fold")
-    table.add_column("class", overflow="fold")
-    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column(word("picture", language), overflow="fold")
+    table.add_column(word("class", language), overflow="fold")
+    table.add_column(word("score", language), justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for answer in answers:
-        ranked = answer.prediction["predictions"] if answer.prediction else []
+        if answer.prediction is None:
+            continue
         name = plain(answer.source if "://" in answer.source else Path(answer.source).name, "bold")
-        if answer.prediction and not ranked:
-            table.add_row(name, Text("nothing reaches --min-score", "dim"))
-        for place, one in enumerate(ranked):
-            bar = Text(stroke * round(one["score"] * _BAR), "cyan")
-            table.add_row(name if place == 0 else "", plain(one["display"]), f"{one['score']:.1%}", bar)
+        for text, score, style in _lines(answer.prediction, language):
+            shown, bar = ("", "") if score is None else (percent(score, language), stroke * round(score * _BAR))
+            table.add_row(name, plain(text, style), Text(shown, style), Text(bar, style or "cyan"))
+            name = Text()
     console.print(table)
+
+
+def _lines(prediction: Prediction, language: str) -> Iterator[tuple[str, float | None, str]]:
+    """Text, score and style of each line of a picture: that it is unknown comes first, and makes the rest faint."""
+    unknown = prediction["unknown"]
+    is_unknown = unknown is not None and unknown["is_unknown"]
+    if unknown and is_unknown:
+        yield word("unknown", language), unknown["score"], "yellow"
+    for one in prediction["predictions"]:
+        yield one["display"], one["score"], "dim" if is_unknown else ""
+    if not prediction["predictions"]:
+        yield word("too_unlikely", language), None, "dim"
 
 
 @app.command()

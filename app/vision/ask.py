@@ -70,12 +70,14 @@ class Ask:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """Logits `(n, classes)`, scores `(n,)`, and the gradient of each score by its canvas, `(n, 3, H, W)`.
+    """Logits `(n, classes)`, pooled features `(n, features)`, scores `(n,)`, and the gradient of each score by its
+    canvas, `(n, 3, H, W)`.
 
     Scores and gradient are empty without an objective. All lie on the device of the canvas.
     """
 
     logits: Tensor
+    features: Tensor
     scores: Tensor = field(default_factory=lambda: torch.empty(0))
     gradient: Tensor = field(default_factory=lambda: torch.empty(0))
 
@@ -217,7 +219,10 @@ class _Leaves:
 
     def answer(self) -> Answer | Exception:
         device = self._ask.canvas.device
-        return self._failure or Answer(self._logits.detach().to(device), self._scores.to(device), self._gradient)
+        if self._failure:
+            return self._failure
+        logits, features = (one.detach().to(device) for one in (self._logits, self.leaves[0]))
+        return Answer(logits, features, self._scores.to(device), self._gradient)
 
 
 def _pull_back(canvases: Tensor, seen: Sequence[Tensor], leaves: Sequence[_Leaves]) -> None:

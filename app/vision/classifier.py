@@ -52,3 +52,7 @@ class Classifier:
         """`(N, 3, crop, crop)` in [0, 1] to `(N, classes)`; differentiable in the pixels."""
         logits: Tensor = self.head(self.backbone(pixels))
         return logits
+
+    def unknown(self, features: Tensor) -> "list[float | None]":
+        """How surely features `(n, features)` belong to none of the classes, 0..1 each; None if it cannot tell."""
+        return self.space.unknown(features).tolist() if self.space else [None] * len(features)

@@ -13,6 +13,8 @@ from torch.nn import functional
 NEIGHBOURS: Final = 10
 MAX_REFERENCES: Final = 512
 """With 250, pictures of other things are told from cats and dogs as well as with 1000."""
+UNKNOWN: Final = 0.5
+"""A picture whose score exceeds this is called unknown."""
 FALSE_ALARMS: Final = 0.05
 """The share of pictures of the classes themselves that may be taken for unknown."""
 _FEW: Final = 200

@@ -18,7 +18,7 @@ from app.vision.models.repository import ModelRepository
 from app.vision.networks.backbones import BACKBONES
 from app.vision.pixels import to_pixels
 from tests.support.paths import ROOT
-from tests.support.pictures import png
+from tests.support.pictures import png, shape
 from tests.support.service import wait_until_ready
 
 pytestmark = pytest.mark.slow
@@ -170,6 +170,14 @@ def test_the_focus_moves_with_the_animal(client: TestClient, dog: bytes, cat: by
     assert at_dog["hottest"]["x"] < 0.5 < at_cat["hottest"]["x"]
     assert at_dog["target"]["label"] == "basenji"
     assert at_cat["focus_text"] != at_dog["focus_text"]
+
+
+def test_a_picture_of_no_class_is_unknown_in_numbers_too(client: TestClient, dog: bytes) -> None:
+    for path in (f"{MAPS}?layer=_blocks.15&channels=0", f"{EXPLANATIONS}?"):
+        strange = numbers(client, f"{path}&model=cats-vs-dogs", shape("red", 0))
+        assert strange["unknown"]["is_unknown"]
+        assert not numbers(client, f"{path}&model=cats-vs-dogs", dog)["unknown"]["is_unknown"]
+        assert numbers(client, path, dog)["unknown"] is None
 
 
 def test_a_caption_is_a_strip_below_the_picture(client: TestClient, cat: bytes) -> None:

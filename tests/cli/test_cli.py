@@ -15,6 +15,7 @@ from app.cli.main import app
 from app.client import Client, ClientError, NoServerError, ProblemError, read_picture
 from tests.support.commands import run
 from tests.support.paths import INKBLOT, ROOT, SAMPLES
+from tests.support.pictures import shape
 from tests.support.service import free_port
 
 pytestmark = pytest.mark.slow
@@ -31,6 +32,16 @@ def test_pictures_are_classified_in_a_table(server: str) -> None:
 
 def test_names_are_in_the_language_that_was_asked_for(server: str) -> None:
     assert "İran kedisi" in run("classify", str(SAMPLES / "cat-eye.png"), "--lang", "tr", "--server", server)[1]
+
+
+def test_a_picture_of_no_class_is_unknown_before_anything_else(server: str, tmp_path: Path) -> None:
+    (tmp_path / "disc.png").write_bytes(shape("red", 0))
+    told = run("classify", str(tmp_path / "disc.png"), "--model", "cats-vs-dogs", "--server", server)[1].splitlines()
+    assert told[1].split()[:2] == ["disc.png", "unknown:"]
+    assert {line.split()[0] for line in told[2:]} == {"cat", "dog"}
+    known = run("classify", str(SAMPLES / "cat.jpg"), "--model", "cats-vs-dogs", "--lang", "tr", "--server", server)[1]
+    assert "bilinmiyor" not in known
+    assert "%99," in known
 
 
 def test_json_is_one_object_for_one_picture_and_a_list_for_several(server: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.vision.classifier import ModelCard
+from app.vision.feature_space import UNKNOWN
 from app.vision.labels import Label, Scored
 from app.vision.networks.backbones import BackboneCard, find_weights
 from app.vision.networks.layers import Layer
@@ -101,6 +102,17 @@ class Unknown(BaseModel):
     )
     score: Score = Field(description="How surely it belongs to none of the classes.")
 
+    @classmethod
+    def of(cls, score: float | None) -> Self | None:
+        """None if the model cannot tell."""
+        return None if score is None else cls(is_unknown=score > UNKNOWN, score=round(score, 4))
+
+
+Unknownness = Annotated[
+    Unknown | None,
+    Field(description="Whether the picture looks like none of the classes; null if the model cannot tell."),
+]
+
 
 class Timing(BaseModel):
     """Milliseconds."""
@@ -120,9 +132,7 @@ class Prediction(BaseModel):
     model: ModelOfPrediction
     image: ImageOfPrediction
     predictions: list[ScoredLabel] = Field(description="Likeliest first.")
-    unknown: Unknown | None = Field(
-        description="Whether the picture looks like none of the classes; null if the model cannot tell."
-    )
+    unknown: Unknownness
     timing_ms: Timing
 
     @classmethod
@@ -135,9 +145,7 @@ class Prediction(BaseModel):
             predictions=[
                 ScoredLabel.scored(one, language) for one in found.top(choices.top_k, choices.min_score)
             ],
-            unknown=None if found.unknown is None else Unknown(
-                is_unknown=found.unknown > 0.5, score=round(found.unknown, 4)
-            ),
+            unknown=Unknown.of(found.unknown),
             timing_ms=Timing(
                 decode=round(found.decode_ms, 2),
                 queue=round(found.queue_ms, 2),

@@ -5,7 +5,15 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from app.api.schemas.classify import ImageOfPrediction, Language, ModelOfPrediction, ScoredLabel, Timing
+from app.api.schemas.classify import (
+    ImageOfPrediction,
+    Language,
+    ModelOfPrediction,
+    ScoredLabel,
+    Timing,
+    Unknown,
+    Unknownness,
+)
 from app.vision.classifier import ModelCard
 from app.vision.drawing.captions import nowhere, place
 from app.vision.drawing.colormaps import Colormap
@@ -150,6 +158,7 @@ class LayerMaps(BaseModel):
     model: ModelOfPrediction
     image: ImageSeen
     target: ScoredLabel
+    unknown: Unknownness
     layer: str
     index: int = Field(description="Place of the layer in GET /v1/models/{name}/layers, from 0.")
     shape: tuple[int, int, int] = Field(description="Channels, height, width.")
@@ -163,6 +172,7 @@ class LayerMaps(BaseModel):
             model=ModelOfPrediction.of(card),
             image=ImageSeen.of(found.upload),
             target=ScoredLabel.scored(found.target, language),
+            unknown=Unknown.of(found.unknown),
             layer=maps.layer.name,
             index=maps.index,
             shape=maps.layer.shape,
@@ -184,6 +194,7 @@ class ExplanationOut(BaseModel):
     method: Method
     layer: str | None = Field(description="Of grad_cam; the other methods look at the pixels.")
     target: ScoredLabel
+    unknown: Unknownness
     focus: Box | None = Field(
         description="The box around the hottest part: what hangs together with the hottest point and is half as hot "
         "at least. Null if nothing in the picture speaks for the class."
@@ -206,6 +217,7 @@ class ExplanationOut(BaseModel):
             method=found.method,
             layer=found.layer.name if found.layer else None,
             target=ScoredLabel.scored(found.target, language),
+            unknown=Unknown.of(found.unknown),
             focus=Box.of(focus.box) if focus else None,
             hottest=Point(x=round(focus.x, 4), y=round(focus.y, 4)) if focus else None,
             focus_text=place(focus.x, focus.y, language) if focus else nowhere(language),

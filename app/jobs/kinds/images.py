@@ -17,6 +17,7 @@ from app import __version__
 from app.jobs.params import ADVERSARIAL_IMAGE, IDEAL_IMAGE, AdversarialImageChoices, ChannelChoice, IdealImageChoices
 from app.vision.ask import Algorithm
 from app.vision.classifier import Classifier
+from app.vision.feature_space import UNKNOWN
 from app.vision.image import ImageLimits
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository
@@ -180,7 +181,10 @@ def preview_file(pixels: Tensor) -> bytes:
 
 
 def _named(classifier: Classifier, outcome: Outcome) -> dict[str, Any]:
-    return {"label": classifier.labels[outcome.index].label, "index": outcome.index, "score": round(outcome.score, 6)}
+    named = {"label": classifier.labels[outcome.index].label, "index": outcome.index, "score": round(outcome.score, 6)}
+    if outcome.unknown is None:
+        return named | {"unknown": None}
+    return named | {"unknown": {"is_unknown": outcome.unknown > UNKNOWN, "score": round(outcome.unknown, 4)}}
 
 
 def _outcome(

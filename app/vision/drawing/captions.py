@@ -21,9 +21,12 @@ _CAPTIONS: Final = {
         "scale": "evidence",
         "none": "none",
         "most": "most",
+        "no_evidence": "no evidence for this class in what the network saw",
+        "unseen": "hatched: what the network did not see",
+        "unknown": "unknown picture ({score})",
     },
     "tr": {
-        "sheet": "{model} bu imgeyi nasıl görüyor",
+        "sheet": "{model} bu görüntüyü nasıl görüyor",
         "class": "sorulan sınıf: “{label}”, {score}",
         "top": "solda kanal, sağda sınıfa katkısı; en büyük katkı önce",
         "strongest": "solda kanal, sağda sınıfa katkısı; en güçlüsü önce",
@@ -40,6 +43,9 @@ _CAPTIONS: Final = {
         "scale": "kanıt",
         "none": "yok",
         "most": "en çok",
+        "no_evidence": "ağın gördüğü kısımda bu sınıf için kanıt yok",
+        "unseen": "taralı: ağın görmediği kısım",
+        "unknown": "bilinmeyen görüntü ({score})",
     },
 }
 _PLACES: Final = {

@@ -1,4 +1,4 @@
-"""Text in pictures: one font that has the Turkish letters, numbers as a language writes them, text that fits.
+"""Text in pictures: one font that has the Turkish letters, and text that fits.
 
 The font is DejaVu Sans without hints, and of its letters those of Latin languages and some signs; its licence is beside
 it. Pillow's own font lacks ğ, ş and ı.
@@ -15,7 +15,7 @@ FONT: Final = Path(__file__).with_name("fonts") / "DejaVuSans-subset.ttf"
 INK: Final = "#1c1c22"
 FAINT: Final = "#6a6a76"
 PAPER: Final = "#ffffff"
-_SMALLEST: Final = 11
+SMALLEST: Final = 11
 
 
 @cache
@@ -59,32 +59,8 @@ def length(text: str, size: int) -> float:
 
 def fitted(text: str, width: float, size: int) -> tuple[str, int]:
     """The text, and a smaller size if need be; if that does not do, its beginning with an ellipsis."""
-    while size > _SMALLEST and length(text, size) > width:
+    while size > SMALLEST and length(text, size) > width:
         size -= 1
     while len(text) > 1 and length(text, size) > width:
         text = text.rstrip("…")[:-1] + "…"
     return text, size
-
-
-def number(value: float, language: str) -> str:
-    """Three digits that count: `−0.52`, `12.4`; in Turkish with a comma."""
-    size = abs(value)
-    if 1000 <= size < 1e5:
-        short = f"{value:.0f}"
-    else:
-        short = f"{value:.3g}" if size == 0 or 1e-3 <= size < 1000 else f"{value:.1e}"
-    return _written(short.replace("-", "−"), language)
-
-
-def signed(value: float, language: str) -> str:
-    """Two decimals and always a sign: `+0.44`."""
-    return _written(f"{round(value, 2) + 0.0:+.2f}".replace("-", "−"), language)  # never −0.00
-
-
-def percent(share: float, language: str) -> str:
-    """A share of 0 to 1 as the language writes it: 48.3 % or %48,3."""
-    return f"%{_written(f'{share * 100:.1f}', language)}" if language == "tr" else f"{share:.1%}"
-
-
-def _written(text: str, language: str) -> str:
-    return text.replace(".", ",") if language == "tr" else text

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from app.vision.drawing.captions import caption
 from app.vision.drawing.colormaps import Colormap, coloured
-from app.vision.drawing.lettering import FAINT, INK, PAPER, fitted, length, write
+from app.vision.drawing.lettering import FAINT, INK, PAPER, SMALLEST, fitted, length, write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the upright picture."""
 _FINE: Final = 448
 _DARK: Final = 0.55
+_NARROWEST: Final = 280
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,53 @@ def draw_heat_map(size: tuple[int, int], heat: "Tensor", box: Box, style: Overla
     return _bordered(picture, corner, seen)
 
 
+@dataclass(frozen=True)
+class Scale:
+    """A colour scale: what it measures, and what its low and its high end are."""
+
+    colormap: Colormap
+    name: str
+    low: str
+    high: str
+
+
+def has_unseen(box: Box, size: tuple[int, int]) -> bool:
+    """Whether some of a picture of this size lies outside of the box, and is hatched."""
+    return _whole_pixels(box, size) != ((0, 0), size)
+
+
 def with_caption(
-    picture: Image.Image, titles: tuple[str, str], colormap: Colormap, scale: tuple[str, str, str]
+    picture: Image.Image, titles: tuple[str, str], scale: Scale | str, note: str | None = None
 ) -> Image.Image:
-    """The picture over a strip with two lines of text and the colour scale: its name, its low and its high end."""
+    """The picture over a strip: two lines of text, the colour scale or a sentence instead of it, and a note below."""
     unit = max(12, round(picture.width / 36))
-    name, low, high = scale
-    sheet = Image.new("RGB", (max(picture.width, 280), picture.height + round(unit * 6.2)), PAPER)
+    height = unit * (7.9 if note else 6.2)
+    sentences = (text for text in (scale, note) if isinstance(text, str))
+    width = max(picture.width, _NARROWEST, *(round(length(text, SMALLEST)) + unit for text in sentences))
+    sheet = Image.new("RGB", (width, picture.height + round(height)), PAPER)
     sheet.paste(picture, ((sheet.width - picture.width) // 2, 0))
     draw, y, edge = ImageDraw.Draw(sheet), picture.height + round(unit * 0.6), unit // 2
     for title in titles:
         write(draw, (edge, y), *fitted(title, sheet.width - 2 * edge, round(unit * 1.1)), INK)
         y += round(unit * 1.7)
     y += unit // 4
-    size, start = max(11, round(unit * 0.85)), f"{name}:  {low}"
-    write(draw, (edge, y), start, size, FAINT)
-    left = 2 * edge + round(length(start, size))
-    sheet.paste(coloured(Image.linear_gradient("L").rotate(90).resize((unit * 7, unit)), colormap), (left, y))
-    write(draw, (left + unit * 7 + edge, y), high, size, FAINT)
+    size, room = max(11, round(unit * 0.85)), sheet.width - 2 * edge
+    if isinstance(scale, Scale):
+        _draw_scale(sheet, (edge, y), scale, size, unit)
+    else:
+        write(draw, (edge, y), *fitted(scale, room, size), INK)
+    if note:
+        write(draw, (edge, y + round(unit * 1.7)), *fitted(note, room, size), FAINT)
     return sheet
+
+
+def _draw_scale(sheet: Image.Image, place: tuple[int, int], scale: Scale, size: int, unit: int) -> None:
+    draw, (left, y), edge = ImageDraw.Draw(sheet), place, unit // 2
+    start = f"{scale.name}:  {scale.low}"
+    write(draw, place, start, size, FAINT)
+    left += edge + round(length(start, size))
+    sheet.paste(coloured(Image.linear_gradient("L").rotate(90).resize((unit * 7, unit)), scale.colormap), (left, y))
+    write(draw, (left + unit * 7 + edge, y), scale.high, size, FAINT)
 
 
 def caption_of_scale(language: str) -> tuple[str, str, str]:

@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw
 from app.vision.drawing.brightness import brightness
 from app.vision.drawing.captions import caption
 from app.vision.drawing.colormaps import Colormap, coloured
-from app.vision.drawing.lettering import FAINT, INK, PAPER, fitted, length, number, signed, write
+from app.vision.drawing.lettering import FAINT, INK, PAPER, fitted, length, write
+from app.vision.drawing.numbers import number, signed
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 class Insight:
     """`logits` are `(classes,)`; by layer, activations and the target logit's gradient by them, `(C, H, W)` each.
 
-    All of it lies on the CPU.
+    All of it lies on the CPU. `unknown`: how surely the picture is of none of the classes, 0..1.
     """
 
     logits: Tensor
+    unknown: float | None
     target: int
     activations: Mapping[str, Tensor]
     gradients: Mapping[str, Tensor]
@@ -56,19 +57,23 @@ def look_into(
         tail = partial_network(classifier.backbone, layers[0])
         if tail:
             activations = forward.stage(canvas, layers[0]).clone(memory_format=torch.channels_last).requires_grad_()
-            return _insight(classifier.head(tail(activations))[0], {layers[0]: activations}, target)
+            return _insight(classifier, tail(activations), {layers[0]: activations}, target)
     backbone = classifier.backbone
     pixels = to_pixels(canvas[None], backbone.mean.device).requires_grad_()
     with capture(backbone.network, layers) as captured:
-        logits = classifier.logits(pixels)[0]
-    return _insight(logits, captured, target)
+        features = backbone(pixels)
+    return _insight(classifier, features, captured, target)
 
 
-def _insight(logits: Tensor, activations: Mapping[str, Tensor], target: int | None) -> Insight:
+def _insight(
+    classifier: "Classifier", features: Tensor, activations: Mapping[str, Tensor], target: int | None
+) -> Insight:
+    logits = classifier.head(features)[0]
     chosen = int(logits.argmax()) if target is None else target
     gradients = torch.autograd.grad(logits[chosen], list(activations.values()))
     return Insight(
         logits=logits.detach().cpu(),
+        unknown=classifier.unknown(features.detach())[0],
         target=chosen,
         activations={name: values.detach()[0].cpu() for name, values in activations.items()},
         gradients={name: values[0].cpu() for name, values in zip(activations, gradients, strict=True)},

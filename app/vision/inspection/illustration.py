@@ -10,13 +10,21 @@ from PIL import Image
 from app.vision.ask import Pause, Steps
 from app.vision.drawing.brightness import brightness
 from app.vision.drawing.captions import caption
-from app.vision.drawing.lettering import number, percent
-from app.vision.drawing.overlay import OverlayStyle, caption_of_scale, draw_heat_map, draw_overlay, with_caption
+from app.vision.drawing.numbers import number, percent
+from app.vision.drawing.overlay import (
+    OverlayStyle,
+    Scale,
+    caption_of_scale,
+    draw_heat_map,
+    draw_overlay,
+    has_unseen,
+    with_caption,
+)
 from app.vision.encoding import Encoding, encoded
+from app.vision.feature_space import UNKNOWN
 from app.vision.image import ImageLimits, Picture
-from app.vision.inspection.explanations import Evidence
 from app.vision.inspection.feature_maps import Channels, FeatureMaps
-from app.vision.inspection.requests import ExplanationRequest, FeatureMapRequest, Upload, Watch
+from app.vision.inspection.requests import Explanation, ExplanationRequest, FeatureMapRequest, Upload, Watch
 from app.vision.labels import Scored
 
 _DECODING: Final = Semaphore()
@@ -55,11 +63,21 @@ def _drawn(
     return encoded(image, form)
 
 
-def titles_of(model: str, target: Scored, channels: Channels, language: str) -> tuple[str, str, str]:
-    """The lines above a sheet: the model, the class with its probability, the order of the channels."""
-    shown, score = target.label.display_in(language), percent(target.score, language)
+def titles_of(
+    model: str, target: Scored, unknown: float | None, channels: Channels, language: str
+) -> tuple[str, str, str]:
+    """The lines above a sheet: the model, the class with its probability (before it that the picture is unknown, if it
+    is), the order of the channels.
+    """
     order = caption(channels.order or "index", language)
-    return caption("sheet", language, model=model), caption("class", language, label=shown, score=score), order
+    return caption("sheet", language, model=model), _class_line("class", target, unknown, language), order
+
+
+def _class_line(name: str, target: Scored, unknown: float | None, language: str) -> str:
+    line = caption(name, language, label=target.label.display_in(language), score=percent(target.score, language))
+    if unknown is None or unknown <= UNKNOWN:
+        return line
+    return f"{caption('unknown', language, score=percent(unknown, language))}  ·  {line}"
 
 
 def channel_over(
@@ -73,21 +91,25 @@ def channel_over(
     if not wanted.caption:
         return image
     titles = f"{model}, {maps.layer.name}", caption("channel", look.language, channel=channel)
-    scale = caption("activation", look.language), number(low, look.language), number(high, look.language)
-    return with_caption(image, titles, look.colormap, scale)
+    ends = number(low, look.language), number(high, look.language)
+    scale = Scale(look.colormap, caption("activation", look.language), *ends)
+    return with_caption(image, titles, scale, _note(upload, look.language))
 
 
-def heat_drawn(
-    photo: Image.Image, upload: Upload, evidence: Evidence, target: Scored, model: str, wanted: ExplanationRequest
-) -> Image.Image:
+def heat_drawn(photo: Image.Image, found: Explanation, model: str, wanted: ExplanationRequest) -> Image.Image:
     """The evidence as a picture of the size of the photo, larger by its caption where one is wanted."""
-    language, style = wanted.language, wanted.style
-    if wanted.bare:
-        image = draw_heat_map(photo.size, evidence.heat_map, upload.box, style)
-    else:
-        image = draw_overlay(photo, evidence.heat_map, upload.box, style)
+    language, style, box, heat = wanted.language, wanted.style, found.upload.box, found.evidence.heat_map
+    image = draw_heat_map(photo.size, heat, box, style) if wanted.bare else draw_overlay(photo, heat, box, style)
     if not wanted.caption:
         return image
-    shown, score = target.label.display_in(language), percent(target.score, language)
-    titles = f"{caption(wanted.method, language)}, {model}", caption("where", language, label=shown, score=score)
-    return with_caption(image, titles, style.colormap, caption_of_scale(language))
+    titles = (
+        f"{caption(wanted.method, language)}, {model}",
+        _class_line("where", found.target, found.unknown, language),
+    )
+    scale = Scale(style.colormap, *caption_of_scale(language)) if found.focus else caption("no_evidence", language)
+    return with_caption(image, titles, scale, _note(found.upload, language))
+
+
+def _note(upload: Upload, language: str) -> str | None:
+    """What the hatching means, where there is some."""
+    return caption("unseen", language) if has_unseen(upload.box, (upload.width, upload.height)) else None

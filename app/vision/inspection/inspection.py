@@ -1,5 +1,6 @@
 """Looking inside: the steps from an upload to feature maps or an explanation, in pieces of some 50 ms."""
 
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -70,10 +71,10 @@ def look_at_layers(
 
         body = yield from drawn_over(photo or data, limits, draw, wanted.form, watch)
     elif wanted.form != "numbers":
-        titles = titles_of(classifier.card.name, target, channels, wanted.look.language)
+        titles = titles_of(classifier.card.name, target, insight.unknown, channels, wanted.look.language)
         body = encoded(draw_sheet(canvas, titles, layers, wanted.look), wanted.form, is_drawn=True)
     watch.lap("drawing")
-    return Maps(upload, target, layers, body, watch)
+    return Maps(upload, target, insight.unknown, layers, body, watch)
 
 
 def explain(
@@ -90,9 +91,10 @@ def explain(
     if wanted.method == "grad_cam":
         layer = wanted.layer or layers_of(classifier, None)[-1]
         insight = look_into(classifier, canvas, [layer.name], wanted.target, forward=forward)
-        target, evidence = Scored(classifier.labels[insight.target], insight.score), grad_cam(insight, layer.name)
+        target, unknown = Scored(classifier.labels[insight.target], insight.score), insight.unknown
+        evidence = grad_cam(insight, layer.name)
     else:
-        target = _target(classifier, forward, canvas, wanted.target)
+        target, unknown = _target(classifier, forward, canvas, wanted.target)
         pixels, index = to_pixels(canvas[None], torch.device("cpu")), target.label.index
         algorithm = (
             occlusion(classifier, pixels, index, batch=max(4, min(forward.best_batch, _MOST_AT_ONCE)))
@@ -103,16 +105,16 @@ def explain(
     watch.lap("inference")
     yield Pause()
     watch.go_on()
-    body: bytes | None = None
+    focus = focus_of(evidence.heat_map, upload.seen)
+    found = Explanation(upload, target, unknown, wanted.method, layer, evidence, focus, None, watch)
     if wanted.form != "numbers":
 
         def draw(whole: Image.Image) -> Image.Image:
-            return heat_drawn(whole, upload, evidence, target, classifier.card.name, wanted)
+            return heat_drawn(whole, found, classifier.card.name, wanted)
 
-        body = yield from drawn_over(photo or data, limits, draw, wanted.form, watch)
+        found = replace(found, body=(yield from drawn_over(photo or data, limits, draw, wanted.form, watch)))
     watch.lap("drawing")
-    focus = focus_of(evidence.heat_map, upload.seen)
-    return Explanation(upload, target, wanted.method, layer, evidence, focus, body, watch)
+    return found
 
 
 def _read(
@@ -129,11 +131,16 @@ def _read(
     return upload, picture.image if keeps else None, canvas
 
 
-def _target(classifier: "Classifier", forward: "StagedFeatureExtractor", canvas: Canvas, index: int | None) -> Scored:
+def _target(
+    classifier: "Classifier", forward: "StagedFeatureExtractor", canvas: Canvas, index: int | None
+) -> tuple[Scored, float | None]:
+    """The class that is asked about, and how surely the picture is of none of the classes."""
     with torch.inference_mode():
-        probabilities = classifier.head(forward(canvas[None])).softmax(1)[0].cpu()
+        features = forward(canvas[None])
+        probabilities = classifier.head(features).softmax(1)[0].cpu()
+        (unknown,) = classifier.unknown(features)
     chosen = int(probabilities.argmax()) if index is None else index
-    return Scored(classifier.labels[chosen], float(probabilities[chosen]))
+    return Scored(classifier.labels[chosen], float(probabilities[chosen])), unknown
 
 
 def _in_pieces(algorithm: Algorithm[Result], forward: "StagedFeatureExtractor", watch: Watch) -> Steps[Result]:
@@ -153,7 +160,8 @@ def _in_pieces(algorithm: Algorithm[Result], forward: "StagedFeatureExtractor", 
 def _answered(ask: Ask, forward: "StagedFeatureExtractor") -> Answer:
     if ask.objective is None:
         with torch.inference_mode():
-            return Answer(ask.classifier.head(forward(to_levels(ask.canvas))).cpu())
+            features = forward(to_levels(ask.canvas))
+            return Answer(ask.classifier.head(features).cpu(), features.cpu())
     (found,) = answer([ask])
     if isinstance(found, Exception):
         raise found

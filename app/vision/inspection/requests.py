@@ -67,10 +67,13 @@ class FeatureMapRequest:
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """`body` is the picture or the array, None for numbers."""
+    """`body` is the picture or the array, None for numbers. `unknown`: how surely it is a picture of none of the
+    classes, 0..1; None if the model cannot tell.
+    """
 
     upload: Upload
     target: Scored
+    unknown: float | None
     layers: list[FeatureMaps]
     body: bytes | None
     watch: Watch
@@ -92,10 +95,11 @@ class ExplanationRequest:
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """`layer` is Grad-CAM's; `focus` is None if nothing in the picture speaks for the class."""
+    """`layer` is Grad-CAM's; `focus` is None if nothing in the picture speaks for the class; `unknown` as in `Maps`."""
 
     upload: Upload
     target: Scored
+    unknown: float | None
     method: Method
     layer: Layer | None
     evidence: Evidence

@@ -251,6 +251,4 @@ class Predictor:
         features = self._forward(classifier)(canvases)
         with torch.inference_mode():
             probabilities: Tensor = classifier.head(features).softmax(1).cpu()
-            space = classifier.space
-            unknown = space.unknown(features).tolist() if space else [None] * len(canvases)
-        return probabilities, unknown
+            return probabilities, classifier.unknown(features)

@@ -15,7 +15,7 @@ from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.pixels import pixels_of
 from app.vision.synthesis import attacks
 from app.vision.synthesis.attacks import Method, Norm
-from app.vision.synthesis.outcome import Outcome, outcome_of
+from app.vision.synthesis.outcome import Outcome, outcomes_of
 from app.vision.synthesis.quantization import within_levels
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.scene import Attack, Criterion, Scene
@@ -94,8 +94,7 @@ def adversarial_image(
     upload = Picture.read(data, limits, preprocessing=preprocessing).canvas(preprocessing)
     picture = upload if space == "model" else Picture.read(data, limits).pixels()
     resize = ResizeOperator(picture, None if space == "model" else preprocessing)
-    seen = yield Ask(classifier, pixels_of(upload))
-    before = outcome_of(seen.logits[0])
+    (before,) = outcomes_of(classifier, (yield Ask(classifier, pixels_of(upload))))
     if before.index == target:
         raise TargetIsSourceError("The picture is taken for the target already.")
     scene = Scene(classifier, resize, Criterion(before.index, target, score))
@@ -181,7 +180,7 @@ def _verify(
     verified = {name: scene.criterion.reached(logits) for name, logits in zip(TRANSFORMATIONS, through, strict=True)}
     return _Report(
         adversarial=png,
-        after=outcome_of(again),
+        after=outcomes_of(scene.classifier, answered)[0],
         probability=scene.criterion.probability(again),
         verified={"png": verified.pop("png"), "reupload": scene.criterion.reached(again), **verified},
         noise_linf=int(np.abs(noisy.astype(np.int16) - scene.resize.picture).max(initial=0)),
@@ -211,7 +210,7 @@ def _transfer(
             *(Picture.read(one, limits, preprocessing=preprocessing).canvas(preprocessing) for one in (data, png))
         )
         answered = yield Ask(other, canvases)
-        before, after = map(outcome_of, answered.logits)
+        before, after = outcomes_of(other, answered)
         label = other.labels[after.index].label
         if criterion.target is None:
             fooled = label != asked.labels[criterion.source].label and after.index != before.index

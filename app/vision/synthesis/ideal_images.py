@@ -23,7 +23,7 @@ from app.vision.synthesis.objectives import (
     ImageObjective,
     channel_objective,
 )
-from app.vision.synthesis.outcome import Outcome, outcome_of
+from app.vision.synthesis.outcome import Outcome, outcomes_of
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.transformations import png_of
 
@@ -194,11 +194,11 @@ def _report(
     else:
         answered = yield Ask(classifier, canvases, channel_objective(aim), layers=(aim.layer,))
         scores = answered.scores
-    best = outcome_of(answered.logits[1])
+    best = outcomes_of(classifier, answered)[1]
     checks = []
     for other in (*partners, *others) if isinstance(aim, ClassObjective) else ():
         seen = yield Ask(other, pixels_of(Picture.read(png, ImageLimits()).canvas(other.backbone.preprocessing)))
-        found = outcome_of(seen.logits[0])
+        (found,) = outcomes_of(other, seen)
         wanted = classifier.labels[aim.index].label  # type: ignore[union-attr]
         checks.append(Check(other, found, other.labels[found.index].label == wanted, other in partners))
     return IdealImage(

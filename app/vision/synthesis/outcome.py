@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from app.vision.ask import Answer
+from app.vision.classifier import Classifier
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The index of the likeliest class, and its probability."""
+    """The index of the likeliest class, its probability, and how surely it is none of them; None if nobody can tell."""
 
     index: int
     score: float
+    unknown: float | None
 
 
-def outcome_of(logits: Tensor) -> Outcome:
-    """The likeliest class of logits `(classes,)`."""
-    score, index = logits.softmax(0).max(0)
-    return Outcome(int(index), float(score))
+def outcomes_of(classifier: Classifier, answered: Answer) -> list[Outcome]:
+    """One for each canvas of the ask that the classifier answered."""
+    scores, indices = answered.logits.softmax(1).max(1)
+    unknown = classifier.unknown(answered.features)
+    return [Outcome(*found) for found in zip(indices.tolist(), scores.tolist(), unknown, strict=True)]

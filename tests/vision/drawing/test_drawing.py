@@ -8,8 +8,9 @@ from PIL import Image, ImageDraw, features
 from app.vision.drawing.brightness import brightness
 from app.vision.drawing.captions import place
 from app.vision.drawing.colormaps import COLORMAPS, Colormap, colours
-from app.vision.drawing.lettering import fitted, length, number, percent, signed, write
-from app.vision.drawing.overlay import OverlayStyle, draw_heat_map, draw_overlay, with_caption
+from app.vision.drawing.lettering import fitted, length, write
+from app.vision.drawing.numbers import number, percent, signed
+from app.vision.drawing.overlay import OverlayStyle, Scale, draw_heat_map, draw_overlay, with_caption
 from app.vision.drawing.sheet import Look, draw_sheet, tile
 from app.vision.encoding import UnencodableError, encoded
 from app.vision.inspection.feature_maps import Channels, ChannelsError, FeatureMaps
@@ -157,9 +158,18 @@ def test_the_smallest_pictures_can_be_laid_over(size: tuple[int, int]) -> None:
 
 def test_a_caption_tells_its_words_and_keeps_the_picture() -> None:
     picture = Image.new("RGB", (400, 200), "red")
-    strip = with_caption(picture, ("first", "second"), "viridis", ("evidence", "none", "most"))
+    strip = with_caption(picture, ("first", "second"), Scale("viridis", "evidence", "none", "most"))
     assert strip.crop((0, 0, 400, 200)).getcolors() == [(80000, (255, 0, 0))]
     assert len(strip.crop((0, 200, 400, strip.height)).getcolors(100000) or []) > 100  # the scale has many colours
+
+
+def test_a_caption_without_evidence_is_a_whole_sentence_in_place_of_the_colours() -> None:
+    picture, sentence = Image.new("RGB", (60, 60), "red"), "no evidence for this class in what the network saw"
+    strip = with_caption(picture, ("first", "second"), sentence)
+    assert strip.width >= length(sentence, 11)
+    words = np.asarray(strip.crop((0, 60, *strip.size)), int)
+    assert np.ptp(words, axis=2).max() < 20  # ink on paper
+    assert with_caption(picture, ("first", "second"), sentence, "hatched").height > strip.height
 
 
 def test_the_focus_is_the_part_that_hangs_together_with_the_hottest_point() -> None:
