@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from app.vision.taxonomy import children_of
+from app.vision.words import forms, normalized, words_of
+
 _JOINERS: Final = "\u200c\u200d"  # Persian, Hindi and families of emoji need them
 _SPACES: Final = "\xa0\u3000"
 
@@ -54,10 +57,10 @@ class Scored:
 
 
 class Labels:
-    """The classes in the order of the logits."""
+    """The classes in the order of the logits. Of ImageNet's thousand it is known what kinds of things they are."""
 
-    def __init__(self, labels: Sequence[Label]) -> None:
-        self._labels = tuple(labels)
+    def __init__(self, labels: Sequence[Label], *, is_imagenet: bool = False) -> None:
+        self._labels, self._is_imagenet = tuple(labels), is_imagenet
         self._by_key = {label.label: label for label in labels}
         self._by_folded: dict[str, Label] = {}
         for label in labels:
@@ -65,7 +68,7 @@ class Labels:
                 self._by_folded.setdefault(normalized(name), label)
 
     @classmethod
-    def from_records(cls, records: Sequence[Mapping[str, object]]) -> "Labels":
+    def from_records(cls, records: Sequence[Mapping[str, object]], *, is_imagenet: bool = False) -> "Labels":
         """From `[{"label": "tabby", "display": {"en": "tabby cat", "tr": "tekir kedi"}}, …]`; raises `ValueError`."""
         labels = []
         for index, record in enumerate(records):
@@ -81,7 +84,7 @@ class Labels:
             labels.append(Label(index, key, texts, tuple(imagenet)))
         if len({label.label for label in labels}) < len(labels):
             raise ValueError("Two classes have the same label.")
-        return cls(labels)
+        return cls(labels, is_imagenet=is_imagenet)
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -102,36 +105,68 @@ class Labels:
             raise UnknownLabelError(f"There is no class {name}; the classes are 0 to {len(self) - 1}.")
         if (plain := normalized(name)) in self._by_folded:
             return self._by_folded[plain]
+        if kinds := self._kinds(name):
+            many = "one kind" if len(kinds) == 1 else f"{len(kinds)} kinds"
+            raise UnknownLabelError(f"This model has no label {name!r}, but {many} of it.", self._keys(kinds))
+        if alike := self._ranked(name, ("en", "tr"), lowest=_BY_FORM):
+            raise UnknownLabelError(f"This model has no label {name!r}.", self._keys(alike))
         near = difflib.get_close_matches(plain, self._by_folded, n=8, cutoff=0.5)
-        keys = list(dict.fromkeys(self._by_folded[match].label for match in near))[:5]
+        keys = list(dict.fromkeys(self._by_folded[match].label for match in near))[:_SUGGESTED]
         raise UnknownLabelError(f"This model has no label {name!r}.", keys)
 
     def search(self, query: str, language: str) -> list[Label]:
-        """Classes whose key or display name (in any language) contains the query; whole words and beginnings first."""
-        wanted = normalized(query)
+        """Classes by what people type, in any language: first the one that is called so, then all kinds of what is
+        called so (the most typical first), names with these words, with forms of them, and with these letters.
+        """
+        others = (one for one in ("en", "tr") if one != language)
+        return [self._labels[index] for index in self._ranked(query, (language, *others), lowest=_BY_LETTERS)]
+
+    def _ranked(self, query: str, languages: Sequence[str], *, lowest: int) -> list[int]:
+        """Indices, best first, of those that match in this way or a better one; by loose forms if nothing else does."""
+        kinds = {index: place for place, index in enumerate(self._kinds(query))}
         ranked = []
         for label in self._labels:
-            names = [normalized(name) for name in (label.display_in(language), label.label, *label.display.values())]
-            rank = min(_rank(wanted, name) for name in names)
-            if rank < _NO_MATCH:
-                ranked.append((rank, label.index))
-        return [self._labels[index] for _, index in sorted(ranked)]
+            rank = min(_rank(query, label, language) for language in languages)
+            if label.index in kinds and rank > _EXACT:
+                ranked.append((_KIND, kinds[label.index], label.index))
+            elif rank <= lowest:
+                ranked.append((rank, 0, label.index))
+        strict = [one for one in ranked if one[0] != _BY_FORM]
+        return [index for *_, index in sorted(strict or ranked)]
+
+    def _kinds(self, name: str) -> Sequence[int]:
+        return children_of(name) if self._is_imagenet else ()
+
+    def _keys(self, indices: Sequence[int]) -> list[str]:
+        return [self._labels[index].label for index in indices[:_SUGGESTED]]
 
 
-_NO_MATCH = 4
+_SUGGESTED: Final = 5
+_EXACT, _KIND, _BY_WORD, _BY_STEM, _BY_FORM, _BY_BEGINNING, _BY_LETTERS, _NO_MATCH = range(8)
 
 
-def _rank(wanted: str, name: str) -> int:
-    if name == wanted:
-        return 0
-    if wanted in name.split():
-        return 1
-    if name.startswith(wanted):
-        return 2
-    return 3 if wanted in name else _NO_MATCH
+def _rank(query: str, label: Label, language: str) -> int:
+    """How the key or a display name of a class matches a query, in terms of one language."""
+    wanted = normalized(query)
+    names = [label.label] if language == "en" else []
+    names += [label.display[language]] if language in label.display else []
+    plain = [normalized(name) for name in names]
+    if wanted in plain:
+        return _EXACT
+    if typed := words_of(query):
+        found = min((_rank_by_words(typed, words_of(name), language) for name in names), default=_NO_MATCH)
+        if found < _NO_MATCH:
+            return found
+    if any(name.startswith(wanted) for name in plain):
+        return _BY_BEGINNING
+    return _BY_LETTERS if any(wanted in name for name in plain) else _NO_MATCH
 
 
-def normalized(text: str) -> str:
-    """For comparing what people type: no case, no accents, the four Turkish i's as one (`KEDİ` finds `kedi`)."""
-    plain = unicodedata.normalize("NFKD", text.replace("ı", "i").replace("İ", "i"))
-    return "".join(letter for letter in plain.casefold() if not unicodedata.combining(letter)).strip()
+def _rank_by_words(typed: Sequence[str], name: Sequence[str], language: str) -> int:
+    whole = {normalized(word) for word in name}
+    if all(normalized(word) in whole for word in typed):
+        return _BY_WORD
+    stems = {form for word in name for form in forms(word, language)}
+    if all(normalized(word) in stems for word in typed):
+        return _BY_STEM
+    return _BY_FORM if all(forms(word, language) & stems for word in typed) else _NO_MATCH

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from app.vision.labels import Label, Labels, UnknownLabelError, normalized
+from app.vision.labels import Label, Labels, UnknownLabelError
+from app.vision.words import normalized
 from tests.support.paths import ROOT
 
 
@@ -42,6 +43,53 @@ def test_search_puts_whole_words_before_parts(animals: Labels) -> None:
 @pytest.mark.parametrize("query", ["kedi", "KEDİ", "KEDI", "kedı"])
 def test_search_does_not_mind_which_turkish_i_was_typed(animals: Labels, query: str) -> None:
     assert [label.index for label in animals.search(query, "tr")] == [0, 3]
+
+
+@pytest.fixture(scope="module")
+def imagenet() -> Labels:
+    records = json.loads((ROOT / "models/imagenet/labels.json").read_text(encoding="utf-8"))
+    return Labels.from_records(records, is_imagenet=True)
+
+
+@pytest.mark.parametrize("query", ["köpek", "köpeği", "KÖPEKLER", "dog", "dogs"])
+def test_search_finds_all_dogs_before_sharks(imagenet: Labels, query: str) -> None:
+    found = imagenet.search(query, "tr")
+    assert found[0].label == "golden retriever"
+    assert {label.index for label in found[:118]} == set(range(151, 269))
+    assert not {2, 3, 4} & {label.index for label in found[:118]}
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("cat", "tabby"), ("kedi", "tabby"), ("Kediler", "tabby"), ("bird", "robin"), ("kuş", "robin"),
+        ("kus", "robin"), ("araba", "sports car"), ("arabası", "sports car"), ("vehicle", "sports car"),
+        ("taşıt", "sports car"), ("horse", "sorrel"), ("elma", "Granny Smith"), ("kaplumbağası", "loggerhead"),
+    ],
+)  # fmt: skip
+def test_a_kind_is_no_label_but_suggests_its_own(imagenet: Labels, name: str, first: str) -> None:
+    with pytest.raises(UnknownLabelError, match="of it") as refused:
+        imagenet.find(name)
+    assert refused.value.suggestions[0] == first
+    assert imagenet.search(name, "en")[0].label == first
+
+
+def test_suggestions_go_by_whole_words_before_letters(imagenet: Labels) -> None:
+    with pytest.raises(UnknownLabelError) as refused:
+        imagenet.find("tiger cats")
+    assert refused.value.suggestions == ("tiger cat",)
+    with pytest.raises(UnknownLabelError) as refused:
+        imagenet.find("zebr")
+    assert refused.value.suggestions[0] == "zebra"
+    assert next(iter(imagenet.search("arap", "tr"))).label == "bulbul"
+    assert "bulbul" not in {label.label for label in imagenet.search("araba", "tr")}  # both have the stem `arap`
+
+
+def test_other_classes_than_those_of_imagenet_have_no_kinds(animals: Labels) -> None:
+    assert [label.index for label in animals.search("kediler", "tr")] == [0, 3]
+    with pytest.raises(UnknownLabelError) as refused:
+        animals.find("cat")
+    assert refused.value.suggestions == ("tabby", "Persian cat")
 
 
 def test_search_does_not_mind_missing_accents(animals: Labels) -> None:

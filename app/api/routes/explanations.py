@@ -41,7 +41,7 @@ async def make_explanation(
         raise ChoiceError("/query/layer", f"layer: {choices.method} looks at the pixels; only grad_cam takes a layer.")
     classifier = await predictor.load(choices.model)
     request.state.model = classifier.card.name
-    target = target_of(classifier, choices.target)
+    target = await target_of(classifier, choices.target)
     (layer,) = await asyncio.to_thread(layers_of, classifier, choices.layer) if choices.layer else (None,)
     language = choices.lang or preferred_language(request)
     wanted = ExplanationRequest(

@@ -42,7 +42,7 @@ async def make_feature_maps(
     form = negotiated(request, choices.format, tuple(_FORMS))
     classifier = await predictor.load(choices.model)
     request.state.model = classifier.card.name
-    target = target_of(classifier, choices.target)
+    target = await target_of(classifier, choices.target)
     layers = await asyncio.to_thread(layers_of, classifier, choices.layer)
     if form == "npy" or (choices.overlay and form != "json"):
         layers = layers[-1:]
@@ -69,9 +69,9 @@ async def make_feature_maps(
     return await answered(request, form, answer, numbers)
 
 
-def target_of(classifier: Classifier, name: str | None) -> int | None:
-    """Raises `UnknownLabelError`."""
-    return None if name is None else classifier.labels.find(name).index
+async def target_of(classifier: Classifier, name: str | None) -> int | None:
+    """Raises `UnknownLabelError`; what is alike is looked for in a thread."""
+    return None if name is None else (await asyncio.to_thread(classifier.labels.find, name)).index
 
 
 def _channels(text: str | None, layers: tuple[Layer, ...]) -> Channels | None:

@@ -75,11 +75,14 @@ async def list_labels(
     predictor: Predictor,
     choices: Annotated[LabelChoices, Query()],
 ) -> LabelList:
-    """The classes of a model; with `q` those whose label or display name contains it, in any language."""
+    """The classes of a model; with `q` those that are called so, are kinds of it, or have it in their name.
+
+    In any language, and however the word is inflected: `cat` and `kedi` find all cats, the most typical first.
+    """
     response.headers["Vary"] = "Accept, Accept-Language"
     labels = await asyncio.to_thread(predictor.repository.labels, name)
     language = choices.lang or preferred_language(request)
-    found = labels.search(choices.q, language) if choices.q else labels
+    found = await asyncio.to_thread(labels.search, choices.q, language) if choices.q else labels
     return LabelList(data=[LabelOut.of(label, language) for label in found])
 
 

@@ -67,7 +67,7 @@ async def make_ideal_image(
     request.state.model = model
     aim: LabelChoice | ChannelChoice
     if isinstance(choices.objective, LabelChoice):
-        aim = LabelChoice(label=labels.find(choices.objective.label).label)
+        aim = LabelChoice(label=(await asyncio.to_thread(labels.find, choices.objective.label)).label)
         for partner in models[1:]:
             (await asyncio.to_thread(predictor.repository.labels, partner)).find(aim.label)
     else:
@@ -105,7 +105,7 @@ async def make_adversarial_image(
     classifier = await predictor.load(choices.model)
     request.state.model = classifier.card.name
     found = await while_connected(request, predictor.classify(classifier, picture))
-    target = classifier.labels.find(choices.target) if choices.target else None
+    target = await asyncio.to_thread(classifier.labels.find, choices.target) if choices.target else None
     if target and target == found.top(1)[0].label:
         raise TargetIsSourceError(f"The picture is taken for {target.label!r} already.")
     filled = choices.model_copy(

@@ -86,10 +86,16 @@ def read_card(path: Path, *, is_trained: bool) -> ModelCard:
 
 
 @lru_cache(maxsize=32)
-def read_labels(path: Path, changed: int, num_classes: int) -> Labels:  # noqa: ARG001 -- `changed` belongs to the key
+def read_labels(
+    path: Path,
+    changed: int,  # noqa: ARG001 -- it belongs to the key
+    num_classes: int,
+    *,
+    is_imagenet: bool,
+) -> Labels:
     """Raises `BrokenModelError`."""
     try:
-        labels = Labels.from_records(json.loads(path.read_text(encoding="utf-8")))
+        labels = Labels.from_records(json.loads(path.read_text(encoding="utf-8")), is_imagenet=is_imagenet)
     except (OSError, ValueError, AttributeError, RecursionError, TypeError) as error:
         raise BrokenModelError(f"{path} does not hold labels: {error}") from error
     if len(labels) != num_classes:

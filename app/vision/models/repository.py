@@ -138,12 +138,14 @@ class ModelRepository:
         """The classes of a model, without loading its network."""
         card = self.card(name)
         path = self._path(name) or self._path_of_original()
-        return read_labels(file_of(path, card.version, LABELS), path.stat().st_mtime_ns, card.num_classes)
+        file = file_of(path, card.version, LABELS)
+        return read_labels(file, path.stat().st_mtime_ns, card.num_classes, is_imagenet=card.original_head)
 
     def original_labels(self) -> Labels:
         """The classes of ImageNet; raises `BrokenModelError` where no model has its original head."""
         path = self._path_of_original()
-        return read_labels(path.with_name(LABELS), path.stat().st_mtime_ns, self._read_card(path).num_classes)
+        number = self._read_card(path).num_classes
+        return read_labels(path.with_name(LABELS), path.stat().st_mtime_ns, number, is_imagenet=True)
 
     def loaded(self, name: str) -> Classifier | None:
         """The classifier if it is loaded and its folder has not changed since; costs one look at the file system."""
