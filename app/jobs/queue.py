@@ -251,7 +251,9 @@ class JobQueue:
                     "detail": "The worker died of this job, again and again.",
                 }
             }
-        finished = _time(row.completed_at)
+        finished, started = _time(row.completed_at), _time(row.dequeued_at)
+        if status is Status.CANCELED and started is None:  # DBOS forgets it
+            started = self._tables.started_at(row.workflow_id)
         return Job(
             id=row.workflow_id,
             kind=kind,
@@ -259,7 +261,7 @@ class JobQueue:
             status=status,
             input=input_,
             created_at=_time(row.created_at) or datetime.now(UTC),
-            started_at=_time(row.dequeued_at),
+            started_at=started,
             finished_at=finished,
             expires_at=finished + self._limits.keep if finished else None,
             outcome=outcome,

@@ -82,6 +82,15 @@ class Tables:
             preview = preview or record["name"] == "preview"
         return progress, preview
 
+    def started_at(self, identity: str) -> datetime | None:
+        """When a worker first took the job, by its first event; None if none did."""
+        stream = self._streams.c
+        query = sa.select(stream.value).where(stream.key == STREAM, stream.workflow_uuid == identity)
+        for (value,) in self._rows(query.order_by(stream.offset).limit(1)):
+            at = SERIALIZER.deserialize(value)["data"].get("at")
+            return datetime.fromisoformat(at) if at else None
+        return None
+
     def active_by_client(self) -> dict[str, int]:
         jobs = self._jobs.c
         query = (

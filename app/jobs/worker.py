@@ -196,7 +196,8 @@ class Worker:
             on_state=on_state,
             deadline_s=choices.get("deadline_s"),
         )
-        publish("started", {"device": self._device, "resumed": saved is not None})
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        publish("started", {"device": self._device, "resumed": saved is not None, "at": now})
         self._ours[identity] = run
         if teaches:
             self._start_alone(run)

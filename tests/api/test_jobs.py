@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -53,7 +54,8 @@ def test_a_job_is_accepted_with_its_place_and_every_default(client: TestClient) 
         "seed": job["input"]["seed"],
         "size": 224,
     }
-    assert client.post(job["links"]["cancel"]).json()["status"] == "canceled"
+    canceled = client.post(job["links"]["cancel"]).json()
+    assert (canceled["status"], canceled["started_at"]) == ("canceled", None)
 
 
 @pytest.mark.usefixtures("worker")
@@ -113,6 +115,21 @@ def test_events_tell_the_whole_story_and_resume_where_a_client_left(client: Test
     assert client.get(job["links"]["events"], headers={"Last-Event-ID": kept[-1]["id"]}).status_code == 204
     listed = client.get(job["links"]["events"], headers={"Accept": "application/json"}).json()["data"]
     assert [one["event"] for one in listed] == [event["event"] for event in kept]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_canceled_job_tells_when_it_was_started(client: TestClient) -> None:
+    job = submit(client, ENDLESS)
+    self, etag = job["links"]["self"], ""
+    while job["status"] == "queued":
+        answer = client.get(self, headers={"Prefer": "wait=60", "If-None-Match": etag})
+        etag, job = answer.headers["etag"], client.get(self).json()
+    running = client.get(self).json()
+    canceled = client.post(job["links"]["cancel"]).json()
+    assert canceled["status"] == "canceled"
+    began = [datetime.fromisoformat(one["started_at"]) for one in (running, canceled)]
+    assert abs(began[0] - began[1]) < timedelta(seconds=30)
+    assert datetime.fromisoformat(canceled["created_at"]) <= began[1] <= datetime.fromisoformat(canceled["finished_at"])
 
 
 @pytest.mark.usefixtures("worker")
