@@ -139,7 +139,7 @@ class Settings:
     threads: int = _setting(_cores, _whole, "model threads on a CPU; default: its cores")
     max_batch: int = _setting(16, _whole, "pictures in one forward pass")
     max_queue: int = _setting(256, _whole, "pictures that may wait; more are answered 503")
-    max_picture_bytes: int = _setting(10 * _MIB, _whole, "size of one uploaded picture")
+    max_picture_bytes: int = _setting(32 * _MIB, _whole, "size of one uploaded picture")
     max_request_bytes: int = _setting(64 * _MIB, _whole, "size of one request")
     max_archive_bytes: int = _setting(200 * _MIB, _whole, "size of the pictures that a model is taught on, as sent")
     max_unpacked_bytes: int = _setting(1024 * _MIB, _whole, "… and unpacked")

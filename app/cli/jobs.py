@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from rich.console import Console
@@ -11,13 +11,17 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.files import Overwrite, place_for, stem_of, write_picture
 from app.cli.terminal import AsJson, Server, plain, print_json, tell
 from app.cli.words import taken_for
 from app.client import DEFAULT_URL, Client, ClientError, Job, read_picture
 
 _INTERRUPTED: Final = 130
 _COLOURS: Final = {"succeeded": "green", "failed": "red", "canceled": "yellow", "running": "cyan", "queued": "blue"}
-Out = Annotated[Path | None, typer.Option(help="File for the picture; default: named after what it shows.")]
+PICTURES: Final = (".png", ".webp")
+Out = Annotated[
+    Path | None, typer.Option(help="File ending in .png or .webp (lossless); default: named after target and seed.")
+]
 Detach = Annotated[bool, typer.Option("--detach", help="Hand it in and end; `inkblot jobs` shows how it goes.")]
 Seed = Annotated[int | None, typer.Option(help="The same seed makes the same picture.", min=0)]
 Steps = Annotated[int | None, typer.Option(help="How many; default: as the method or preset has it.", min=1)]
@@ -39,6 +43,7 @@ def ideal(
     steps: Steps = None,
     seed: Seed = None,
     out: Out = None,
+    overwrite: Overwrite = False,
     detach: Detach = False,
     server: Server = DEFAULT_URL,
     as_json: AsJson = False,
@@ -49,12 +54,13 @@ def ideal(
     objective: Mapping[str, Any] = {"label": label} if label else {"layer": layer, "channel": channel}
     name = label or f"{layer}-{channel}"
     choices = {"objective": objective, "preset": preset, "size": size, "model": model, "steps": steps, "seed": seed}
+    path = place_for(out, "", PICTURES, overwrite=overwrite) if out else None
     with problems_told(), Client(server) as client:
         job = done(client, client.draw(**choices), f"drawing {name}", detach=detach, as_json=as_json)
         if job and job["result"]:
-            path = out or Path(f"{_file_name(name)}.png")
-            path.write_bytes(client.file(job["result"]["files"]["final"]))
-            _report_ideal(job["result"], path, as_json=as_json)
+            path = path or _named(name, job, overwrite=overwrite)
+            write_picture(path, client.file(job["result"]["files"]["final"]))
+            _report_ideal(job, path, as_json=as_json)
 
 
 def fool(
@@ -64,22 +70,29 @@ def fool(
     ] = None,
     method: Annotated[str, typer.Option(help="robust, minimal, pgd, fgsm or lesson.")] = "robust",
     epsilon: Annotated[str | None, typer.Option(help="Largest change, such as 4/255; default: the method's.")] = None,
+    space: Annotated[
+        Literal["original", "model"],
+        typer.Option(help="Change the picture, or the small canvas that the network sees."),
+    ] = "original",
     model: Model = None,
     steps: Steps = None,
     seed: Seed = None,
     out: Out = None,
+    overwrite: Overwrite = False,
     detach: Detach = False,
     server: Server = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Change a picture invisibly until the network takes it for something else."""
-    choices = {"target": target, "method": method, "epsilon": epsilon, "model": model, "steps": steps, "seed": seed}
+    choices: dict[str, Any] = {"target": target, "method": method, "epsilon": epsilon, "space": space}
+    choices |= {"model": model, "steps": steps, "seed": seed}
+    path = place_for(out, "", PICTURES, overwrite=overwrite) if out else None
     with problems_told(), Client(server) as client:
         job = client.fool(read_picture(picture), **choices)
         ended = done(client, job, f"fooling with {Path(picture).name}", detach=detach, as_json=as_json)
         if ended and ended["result"]:
-            path = out or Path(f"{Path(picture).stem}-{_file_name(target or 'fooled')}.png")
-            path.write_bytes(client.file(ended["result"]["files"]["adversarial"]))
+            path = path or _named(f"{Path(picture).stem}-{target or 'fooled'}", ended, overwrite=overwrite)
+            write_picture(path, client.file(ended["result"]["files"]["adversarial"]))
             _report_fooled(ended["result"], path, as_json=as_json)
 
 
@@ -171,18 +184,22 @@ def _point(metric: Mapping[str, Any]) -> Text:
     return Text(line if accuracy is None else f"{line}  {accuracy:6.1%} {'━' * round(accuracy * 20)}", "dim")
 
 
-def _report_ideal(result: Mapping[str, Any], path: Path, *, as_json: bool) -> None:
-    if as_json:
-        return
-    console = Console()
-    console.print(Text.assemble((str(path), "bold"), f": {result['png_score']:.1%} for this network"), soft_wrap=True)
-    for check in result["checks"]:
-        mark = "agrees, " if check["agrees"] else "sees "
-        console.print(plain(f"  {check['model']} {mark}{taken_for(check, 'en')}"), soft_wrap=True)
+def _report_ideal(job: Job, path: Path, *, as_json: bool) -> None:
+    result = job["result"] or {}
+    if not as_json:
+        console, score = Console(), result["png_score"]
+        is_class = "label" in job["input"]["objective"]
+        reached = f"{score:.1%} for this network" if is_class else f"the channel is at {score:.3g}"
+        console.print(Text.assemble((str(path), "bold"), f": {reached}"), soft_wrap=True)
+        for check in result["checks"]:
+            mark = "agrees, " if check["agrees"] else "sees "
+            console.print(plain(f"  {check['model']} {mark}{taken_for(check, 'en')}"), soft_wrap=True)
+    _fail_unless_successful(result)
 
 
 def _report_fooled(result: Mapping[str, Any], path: Path, *, as_json: bool) -> None:
     if as_json:
+        _fail_unless_successful(result)
         return
     before, after, change = result["before"], result["after"], result["perturbation"]
     console = Console()
@@ -191,6 +208,10 @@ def _report_fooled(result: Mapping[str, Any], path: Path, *, as_json: bool) -> N
     console.print(f"  changed by at most {change['linf']} (L2 {change['l2']:.2f}, SSIM {change['ssim']:.3f})")
     held = [name for name, holds in result["verified"].items() if holds]
     console.print(f"  still fools after: {', '.join(held) or 'nothing'}", soft_wrap=True)
+    _fail_unless_successful(result)
+
+
+def _fail_unless_successful(result: Mapping[str, Any]) -> None:
     if not result["success"]:
         tell(result["hint"])
         raise typer.Exit(1)
@@ -205,5 +226,6 @@ def _about(job: Job) -> str:
     return str(about or (given["model"] if "corrections" in given else ""))
 
 
-def _file_name(text: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in text.lower()).strip("-") or "picture"
+def _named(what: str, job: Job, *, overwrite: bool) -> Path:
+    """After what it shows and the seed that makes it again."""
+    return place_for(None, f"{stem_of(what)}-seed{job['input']['seed']}.png", PICTURES, overwrite=overwrite)

@@ -27,6 +27,18 @@ def test_a_photo_of_a_dog_is_a_basenji_and_one_of_a_cat_a_tabby(client: TestClie
     assert top[0]["label"] in {"tabby", "Egyptian cat", "tiger cat"}
 
 
+def test_a_photo_of_twelve_megapixels_is_taken_as_a_png_too(client: TestClient) -> None:
+    """A fooled one has 10.5 MB; noise, which compresses worse than any photo, has three bytes a pixel."""
+    noise = Image.effect_noise((2600, 1700), 90).convert("RGB")
+    noise = Image.merge(
+        "RGB", [noise.getchannel(0), noise.getchannel(0).rotate(180), Image.effect_noise(noise.size, 9)]
+    )
+    file = io.BytesIO()
+    noise.save(file, "PNG", compress_level=1)
+    assert file.tell() > 10.5e6
+    assert client.post("/v1/classify", content=file.getvalue()).status_code == 200
+
+
 def test_scores_fall_and_the_whole_thousand_sums_to_one(client: TestClient, dog: bytes) -> None:
     scores = [one["score"] for one in client.post("/v1/classify?top_k=1000", content=dog).json()["predictions"]]
     assert len(scores) == 1000

@@ -18,15 +18,33 @@ from tests.support.paths import ROOT, SAMPLES
 pytestmark = pytest.mark.slow
 
 
-def test_an_ideal_image_is_drawn_into_a_file(server: str, tmp_path: Path) -> None:
-    path = tmp_path / "zebra.png"
-    choices = ["--preset", "quick", "--steps", "3", "--seed", "1", "--size", "96", "--out", str(path)]
-    status, out, err = run("ideal", "zebra", *choices, "--server", server)
-    assert status == 0, err
-    with Image.open(path) as picture:
-        assert picture.size == (96, 96)
-    assert "zebra.png" in out
-    assert "efficientnet_lite2" in out
+def test_an_ideal_image_that_became_something_else_is_kept_and_fails(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    choices = ["--preset", "quick", "--steps", "1", "--seed", "7", "--size", "96"]
+    for name in ("zebra-seed7.png", "zebra-seed7-2.png"):
+        status, out, err = run("ideal", "zebra", *choices, "--server", server)
+        assert status == 1
+        with Image.open(name) as picture:
+            assert picture.size == (96, 96)
+        assert err.startswith("It became '")
+        assert "another seed" in err
+        if "--json" not in choices:
+            assert out.startswith(f"{name}: ")
+            assert "efficientnet_lite2" in out
+        choices.append("--json")
+    assert json.loads(out)["result"]["success"] is False
+
+
+def test_an_ending_that_would_lie_costs_nobody_a_job(server: str, tmp_path: Path) -> None:
+    with Client(server) as client:
+        before = client.jobs()
+        for command in (["ideal", "zebra"], ["fool", str(SAMPLES / "basenji.png"), "--as", "tabby"]):
+            status, _, err = run(*command, "--out", str(tmp_path / "x.jpg"), "--server", server)
+            assert status == 2
+            assert ".webp" in err
+        assert client.jobs() == before
 
 
 def test_a_channel_is_drawn_too(server: str, tmp_path: Path) -> None:
@@ -39,7 +57,7 @@ def test_a_channel_is_drawn_too(server: str, tmp_path: Path) -> None:
 
 
 def test_a_dog_is_fooled_into_a_file_that_still_fools(server: str, tmp_path: Path) -> None:
-    path = tmp_path / "cat.png"
+    path = tmp_path / "cat.webp"
     status, out, err = run(
         "fool", str(SAMPLES / "basenji.png"), "--as", "tabby", "--out", str(path), "--server", server
     )

@@ -111,6 +111,7 @@ class Tasks:
                 }
                 for check in image.checks
             ],
+            "hint": image.hint,
         }
         files = {"final": ("final.png", image.final), "animation": ("animation.webp", image.animation)}
         return _outcome(IDEAL_IMAGE, classifier, choices, None, result, files)

@@ -69,7 +69,7 @@ class SpectrumDescent:
         self._coefficients = self._spectrum.noise(torch.Generator().manual_seed(seed))
         self._momentum = torch.zeros_like(self._coefficients)
         self._squares = torch.zeros_like(self._coefficients)
-        self._average = self._coefficients.clone()
+        self._average = self._coefficients.clone()  # a checkpoint holds no tensor twice
 
     def look(self, step: int) -> list[Views]:
         """For each network that takes part in this step, at less than its whole input size in the first ones."""

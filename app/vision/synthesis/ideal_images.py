@@ -65,6 +65,8 @@ class IdealImage:
     taken: Outcome
     steps: int
     checks: Sequence[Check]
+    hint: str | None
+    """What to try, if it was not successful."""
     final: bytes
     animation: bytes
 
@@ -113,7 +115,7 @@ def ideal_image(
         start = start if step > 1 else score
     final = picture.render(size)
     frames.append(to_levels(resized(final, frame)))
-    return (yield from _report(classifier, aim, final, frames, start, steps, partners, others))
+    return (yield from _report(classifier, aim, final, frames, start, steps, preset, partners, others))
 
 
 def _ask(
@@ -178,6 +180,7 @@ def _report(
     frames: Sequence[Canvas],
     start: float,
     steps: int,
+    preset: Preset,
     partners: Sequence[Classifier],
     others: Sequence[Classifier],
 ) -> Algorithm[IdealImage]:
@@ -201,17 +204,27 @@ def _report(
         (found,) = outcomes_of(other, seen)
         wanted = classifier.labels[aim.index].label  # type: ignore[union-attr]
         checks.append(Check(other, found, other.labels[found.index].label == wanted, other in partners))
+    success = best.index == aim.index if isinstance(aim, ClassObjective) else float(scores[1]) > start
     return IdealImage(
-        success=best.index == aim.index if isinstance(aim, ClassObjective) else float(scores[1]) > start,
+        success=success,
         score=float(scores[0]),
         png_score=float(scores[1]),
         start=start,
         taken=best,
         steps=steps,
         checks=checks,
+        hint=None if success else _hint(classifier, aim, best, preset),
         final=png,
         animation=_animation(frames),
     )
+
+
+def _hint(classifier: Classifier, aim: ImageObjective, best: Outcome, preset: Preset) -> str:
+    other = "another seed or more steps" if preset in {"clear", "fine"} else "another seed, more steps or preset=clear"
+    if isinstance(aim, ClassObjective):
+        became = f"It became {classifier.labels[best.index].label!r} ({best.score:.1%})"
+        return f"{became}, not {classifier.labels[aim.index].label!r}: try {other}."
+    return f"The channel is no more active than at the start: try {other}."
 
 
 def _note(classifier: Classifier, aim: ImageObjective) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load, save
 from torch import Tensor
 
 from app.vision.ask import Activity, Algorithm, Answer, Ask, answer, run
@@ -14,7 +15,7 @@ from app.vision.labels import UnknownLabelError
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
 from app.vision.synthesis.descent import Schedule, SpectrumDescent
-from app.vision.synthesis.ideal_images import IdealImage, ideal_image
+from app.vision.synthesis.ideal_images import IdealImage, Preset, ideal_image
 from app.vision.synthesis.objectives import ChannelObjective, ClassObjective, channel_objective, prototype_objective
 from app.vision.synthesis.parametrizations import Spectrum
 from app.vision.synthesis.priors import NormPrior, total_variation
@@ -178,6 +179,23 @@ def test_a_resumed_picture_ends_with_the_same_files(classifier: Classifier, pres
     resumed = run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=7, seed=5, resume=state))  # type: ignore[arg-type]
     assert resumed.final == whole.final
     assert resumed.animation == whole.animation
+
+
+@pytest.mark.parametrize("preset", ["quick", "raw"])
+def test_what_did_not_become_it_says_what_it_became(classifier: Classifier, preset: Preset) -> None:
+    found = run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=1, size=64))
+    assert not found.success
+    assert found.hint is not None
+    assert repr(classifier.labels[found.taken.index].label) in found.hint
+    assert "preset=clear" in found.hint
+
+
+@pytest.mark.parametrize("preset", ["quick", "raw"])
+def test_the_very_first_state_can_be_kept(classifier: Classifier, preset: Preset) -> None:
+    """A slow machine keeps it before the first step is over; safetensors refuses tensors that share memory."""
+    asked = next(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, size=64))
+    assert asked.state is not None
+    assert load(save(dict(asked.state())))["step"] == 1
 
 
 def test_another_seed_is_another_picture(classifier: Classifier) -> None:
