@@ -14,6 +14,7 @@ from torch import Tensor
 
 from app.vision.classifier import Classifier
 from app.vision.networks.layers import capture
+from app.vision.openmp import sleep_while_waiting
 
 if TYPE_CHECKING:
     from app.vision.networks.backbones import Backbone
@@ -103,6 +104,7 @@ Steps = Generator[Pause, None, Result]
 
 def run_steps(steps: Steps[Result]) -> Result:
     """Let it run to its end, for notebooks and tests."""
+    sleep_while_waiting()
     try:
         while True:
             next(steps)
@@ -113,6 +115,7 @@ def run_steps(steps: Steps[Result]) -> Result:
 
 def run(algorithm: Algorithm[Result]) -> Result:
     """Answer all that an algorithm asks, and return what it returns. Raises what answering an ask raises."""
+    sleep_while_waiting()
     try:
         asked = next(algorithm)
         while True:
