@@ -36,6 +36,16 @@ class ProblemError(ClientError):
         super().__init__(sentence + hint + log)
 
 
+class JobError(ClientError):
+    """A job that ended without a result: it failed, or was canceled or deleted; `problem` says why, if it failed."""
+
+    def __init__(self, status: str, problem: Mapping[str, Any] | None) -> None:
+        self.status = status
+        self.problem = dict(problem) if problem else None
+        detail = str(problem.get("detail") or problem["title"]) if problem else f"The job was {status}."
+        super().__init__(detail if detail.endswith((".", "?", "!")) else f"{detail}.")
+
+
 def status_of(answer: httpx2.Response) -> str:
     return f"{answer.status_code} {answer.reason_phrase}".rstrip()
 

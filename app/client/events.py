@@ -1,26 +1,35 @@
 """Reads a text/event-stream: what happens to a job, as it happens."""
 
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from json import loads
 
 from app.client.types import JobEvent
 
 
-def events(lines: Iterable[str]) -> Iterator[tuple[int | None, JobEvent | None]]:
-    """The number, where it has one, and the event of each block of a text/event-stream.
+@dataclass(frozen=True)
+class Block:
+    """A comment, which a service sends while nothing happens, is a sign of life: it has None for both."""
 
-    A comment, which a service sends while nothing happens, is no event, but a sign of life: it has None for both.
-    """
-    fields: dict[str, str] = {}
-    for line in lines:
-        name, _, value = line.partition(": ")
+    number: int | None = None
+    event: JobEvent | None = None
+
+
+@dataclass
+class EventReader:
+    """Takes a stream line by line."""
+
+    _fields: dict[str, str] = field(default_factory=dict)
+
+    def take(self, line: str) -> Block | None:
+        """The block that ends with this line, if one does."""
         if line.startswith(":"):
-            yield None, None
-        elif line:
-            fields[name] = value
-        elif "data" in fields:
-            number = int(fields["id"]) if "id" in fields else None
-            yield number, {"event": fields.get("event", ""), "data": loads(fields["data"])}
-            fields = {}
-        else:
-            fields = {}
+            return Block()
+        if line:
+            name, _, value = line.partition(": ")
+            self._fields[name] = value
+            return None
+        fields, self._fields = self._fields, {}
+        if "data" not in fields:
+            return None
+        number = int(fields["id"]) if "id" in fields else None
+        return Block(number, {"event": fields.get("event", ""), "data": loads(fields["data"])})

@@ -53,6 +53,13 @@ class Model(ModelOfPrediction):
     links: dict[str, str]
 
 
+class Layer(TypedDict):
+    name: str
+    shape: list[int]
+    stage: int
+    suggested: bool
+
+
 class Ready(TypedDict):
     status: Literal["ready"]
     version: str

@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from app.client import Client, ClientError, NoServerError, ProblemError, read_picture
+from app.client.answers import read_object
+from app.client.calls import Call
 from tests.support.commands import run
 from tests.support.paths import INKBLOT, ROOT, SAMPLES
 from tests.support.pictures import shape
@@ -266,7 +268,7 @@ def test_an_address_is_fetched_on_the_users_side(busy: str) -> None:
 
 def test_something_else_than_an_inkblot_is_noticed(busy: str) -> None:
     with Client(http=httpx2.Client(base_url=busy)) as client, pytest.raises(NoServerError, match="no Inkblot"):
-        client._ask("GET", "/page")
+        client.ask(Call(read_object, "GET", "/page"))
 
 
 def test_a_problem_keeps_the_whole_answer(server: str) -> None:

@@ -1,5 +1,7 @@
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
@@ -9,8 +11,11 @@ import httpx2
 import pytest
 from fastapi.testclient import TestClient
 
-from app.client import MAX_PICTURE_BYTES, Client, NoServerError, PictureError, ProblemError, read_picture
+from app.client import DEFAULT_URL, MAX_PICTURE_BYTES, Client, NoServerError, PictureError, ProblemError, read_picture
+from app.client.connections import options
+from tests.support.clock import Clock
 from tests.support.http_server import answering, problem, send, serving
+from tests.support.paths import ROOT
 
 
 @pytest.fixture
@@ -74,14 +79,15 @@ def test_an_internal_error_says_where_it_was_logged() -> None:
         client.models()
 
 
-def test_asks_again_while_the_service_says_when_to_come_back() -> None:
-    loading, busy = problem("model-loading", 503, "0"), problem("overloaded", 503, "0")
+def test_asks_again_while_the_service_says_when_to_come_back(clock: Clock) -> None:
+    loading, busy = problem("model-loading", 503, "0"), problem("overloaded", 503, "5")
     client, asked = answering(loading, busy, loading, httpx2.Response(200, json={"object": "list", "data": []}))
     assert client.models() == []
     assert len(asked) == 4
+    assert clock.pauses == [0.1, 5, 0.4]
 
 
-def test_sends_the_picture_again_with_each_attempt() -> None:
+def test_sends_the_picture_again_with_each_attempt(clock: Clock) -> None:
     client, asked = answering(
         problem("overloaded", 503, "0"), httpx2.Response(200, json={"object": "prediction", "predictions": []})
     )
@@ -91,12 +97,13 @@ def test_sends_the_picture_again_with_each_attempt() -> None:
     ] * 2
 
 
-def test_gives_up_when_the_service_never_comes_back() -> None:
+def test_gives_up_when_the_service_does_not_come_back_for_a_minute(clock: Clock) -> None:
     client, asked = answering(problem("overloaded", 503, "0"))
     with pytest.raises(ProblemError) as caught:
         client.models()
     assert (caught.value.slug, caught.value.retry_after) == ("overloaded", 0)
-    assert len(asked) == 60
+    assert 55 < clock.now <= 60
+    assert len(asked) == len(clock.pauses) + 1
 
 
 @pytest.mark.parametrize("retry_after", [None, "3600", "Wed, 21 Oct 2026 07:28:00 GMT", "soon"])
@@ -204,7 +211,7 @@ def test_a_file_that_cannot_be_a_picture_is_a_sentence(tmp_path: Path) -> None:
         read_picture(str(huge))
 
 
-def test_a_file_is_sent_from_its_beginning_with_each_attempt() -> None:
+def test_a_file_is_sent_from_its_beginning_with_each_attempt(clock: Clock) -> None:
     job = {"object": "job", "id": "job_1"}
     client, asked = answering(problem("overloaded", 503, "0"), httpx2.Response(202, json=job))
     archive = BytesIO(b"a zip")
@@ -230,3 +237,22 @@ def test_models_are_corrected_exported_and_deleted_by_their_names() -> None:
     assert json.loads(asked[0].content) == {
         "corrections": [{"picture": "cat/1.jpg", "label": "dog"}, {"picture": "cat/2.jpg", "label": None}]
     }
+
+
+def test_the_environment_names_the_service(nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INKBLOT_URL", nobody)
+    with Client() as client, pytest.raises(NoServerError, match=f"No Inkblot answers at {nobody}"):
+        client.ready()
+    with (
+        Client("http://127.0.0.2:1") as client,
+        pytest.raises(NoServerError, match=r"answers at http://127\.0\.0\.2:1"),
+    ):
+        client.ready()
+    monkeypatch.setenv("INKBLOT_URL", "")
+    assert options(None)["base_url"] == httpx2.URL(DEFAULT_URL)
+
+
+def test_neither_torch_nor_numpy_nor_asyncio_is_loaded_with_the_client() -> None:
+    heavy = "{'torch', 'numpy', 'PIL', 'asyncio', 'IPython', 'fastapi'} & sys.modules.keys()"
+    command = [sys.executable, "-c", f"import sys, app.client; print({heavy})"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "set()\n"

@@ -1,66 +1,17 @@
 """A job is followed to its end, whatever happens to the line."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler
-from typing import cast
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
 
-from app.client import Client, Job, JobEvent, NoServerError, ProblemError
+from app.client import Client, JobEvent, NoServerError, ProblemError
+from tests.support.clock import Clock
 from tests.support.http_server import answering, problem, send, serving
-
-JOB = cast("Job", {"object": "job", "id": "job_1", "status": "running", "links": {"events": "/v1/jobs/job_1/events"}})
-ENDED = JOB | {"status": "succeeded"}
-
-
-class Clock:
-    """Time that passes only while somebody sleeps, and at once."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.pauses: list[float] = []
-        self.at_pause: dict[int, Callable[[], object]] = {}
-        """What happens during which pause; the first is 1."""
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.pauses.append(seconds)
-        self.at_pause.get(len(self.pauses), lambda: None)()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("app.client.client.time", clock)
-    return clock
-
-
-def told(number: int, event: str = "progress", **data: object) -> str:
-    return f"event: {event}\ndata: {json.dumps(data)}\nid: {number}\n\n"
-
-
-END = told(9, "end", status="succeeded", job=ENDED)
-
-
-def stream(*blocks: str) -> httpx2.Response:
-    return httpx2.Response(200, text="".join(blocks), headers={"Content-Type": "text/event-stream"})
-
-
-def broken(*blocks: str) -> httpx2.Response:
-    """A stream whose line breaks after these blocks."""
-
-    def pieces() -> Iterator[bytes]:
-        yield from (block.encode() for block in blocks)
-        raise httpx2.ReadError("broken")
-
-    return httpx2.Response(200, content=pieces(), headers={"Content-Type": "text/event-stream"})
+from tests.support.job_streams import END, ENDED, JOB, broken, stream, told
 
 
 def names(events: Iterator[JobEvent]) -> list[str]:

@@ -1,0 +1,47 @@
+"""Where a service is, and what goes wrong on the way to it."""
+
+import os
+from typing import Any, Final
+
+import httpx2
+
+from app.client.errors import NoServerError, reason_of
+from app.client.patience import PATIENCE_S
+
+DEFAULT_URL: Final = "http://127.0.0.1:8000"
+_CONNECT_S: Final = 5.0
+_LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
+
+
+def options(base_url: str | None) -> dict[str, Any]:
+    """Of an httpx2 client for the service there; None is what INKBLOT_URL names, or this machine.
+
+    Raises `NoServerError` if it is no address.
+    """
+    wanted = base_url if base_url is not None else os.environ.get("INKBLOT_URL") or DEFAULT_URL
+    try:
+        url = httpx2.URL(wanted)
+    except httpx2.InvalidURL:
+        url = httpx2.URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise NoServerError(f"{wanted!r} is no address of a service; one looks like {DEFAULT_URL}.")
+    return {
+        "base_url": url,
+        "timeout": httpx2.Timeout(PATIENCE_S, connect=_CONNECT_S),
+        "trust_env": url.host not in _LOOPBACK,  # a proxy would look for the service on its own machine
+    }
+
+
+def origin(url: httpx2.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii')}"
+
+
+def not_reached(request: httpx2.Request, error: httpx2.RequestError) -> NoServerError:
+    """What to tell of a request that got no answer."""
+    where = origin(request.url)
+    if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return NoServerError(
+            f"No Inkblot answers at {where}. "
+            "Start one with `inkblot serve` or `make serve`, or name another with --server."
+        )
+    return NoServerError(f"{where} did not answer: {reason_of(error)}.")
