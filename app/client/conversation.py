@@ -5,12 +5,12 @@ So both ask again, wait, and take up a broken line in the very same way.
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx2
 
 from app.client import calls
-from app.client.answers import is_problem, refuse, retry_after
+from app.client.answers import Answer, is_problem, refuse, retry_after
 from app.client.calls import Call
 from app.client.connections import origin
 from app.client.errors import JobError, NoServerError, reason_of
@@ -70,7 +70,7 @@ def ended_well(event: JobEvent) -> Job:
     job: Job | None = event["data"].get("job")
     if job is None or job["status"] != "succeeded":
         raise JobError(event["data"]["status"], job["error"] if job else None)
-    return job
+    return cast("Job", Answer(job))
 
 
 def asking(call: Call[Result]) -> Conversation[Result]:

@@ -111,7 +111,9 @@ def test_who_waits_in_a_notebook_sees_a_bar_that_fills(shown: list[str]) -> None
     queued = told(1, "queued", position=2, eta_s=9.0)
     half = told(2, "progress", step=32, steps=64, score=0.25, loss=None, eta_s=4.0)
     client, _ = answering(stream(queued, half, told(3, "metric", epoch=1), END))
-    assert client.wait(JOB)["status"] == "succeeded"
+    ended: Any = client.wait(JOB)
+    assert ended == ENDED
+    assert "_repr_html_" in dir(ended)
     assert [text.rpartition("> ")[2] for text in shown] == [
         "place 2 in the queue, about 9 s",
         "step 32 of 64, 25.0%, 4 s left",
