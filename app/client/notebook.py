@@ -96,14 +96,14 @@ def _job(body: Mapping[str, Any]) -> str:
     step = f", step {progress['step']} of {progress['steps']}" if progress else ""
     head = f"{escape(body['kind'].replace('_', ' '))} <b>{escape(body['status'])}</b>{step}"
     error = body["error"]
-    lines = [escape(error["detail"] or error["title"])] if error else list(_facts(body["result"] or {}))
+    lines = [escape(error["detail"] or error["title"])] if error else list(_facts(body["result"] or {}, body["input"]))
     return "<br>".join((f"{head} <code>{escape(body['id'])}</code>", *lines))
 
 
-def _facts(result: Mapping[str, Any]) -> Iterable[str]:
+def _facts(result: Mapping[str, Any], given: Mapping[str, Any]) -> Iterable[str]:
     """What a result says of how well it went."""
     if "png_score" in result:
-        yield f"{escape(result['label'])}: {result['png_score']:.1%} for this network"
+        yield _drawn(result, given["objective"])
         for check in result["checks"]:
             agrees = "agrees" if check["agrees"] else f"sees {escape(check['label'])}"
             yield f"{escape(check['model'])} {agrees} ({check['score']:.1%})"
@@ -112,9 +112,21 @@ def _facts(result: Mapping[str, Any]) -> Iterable[str]:
         yield f"{before} → {after}, changed by at most {result['perturbation']['linf']}"
         held = [name for name, holds in result["verified"].items() if holds]
         yield f"still fools after: {', '.join(held) or 'nothing'}"
+        if not result["success"]:
+            yield escape(result["hint"])
     if "metrics" in result:
         low, high = result["metrics"]["accuracy_interval"]
         yield f"{result['metrics']['accuracy']:.1%} right (95 % interval {low:.1%} to {high:.1%})"
+
+
+def _drawn(result: Mapping[str, Any], objective: Mapping[str, Any]) -> str:
+    score = result["png_score"]
+    if "layer" in objective:
+        return (
+            f"channel {objective['channel']} of {escape(objective['layer'])}: {result['start_score']:.3g} → {score:.3g}"
+        )
+    wanted = f"{escape(objective['label'])}: {score:.1%} for this network"
+    return wanted if result["success"] else f"{wanted}, which sees {escape(result['label'])}"
 
 
 def _bar(share: float) -> str:

@@ -68,7 +68,10 @@ def test_a_job_is_shown_as_its_state_and_what_came_of_it() -> None:
             "after": {"label": "tabby", "score": 0.989},
             "perturbation": {"linf": "4/255"},
             "verified": {"png": True, "jpeg_q75": False},
+            "success": True,
+            "hint": None,
         },
+        "input": {"target": "tabby"},
     }
     shown = cast("Any", answering(httpx2.Response(200, json=job))[0].job("job_1"))._repr_html_()
     assert "adversarial image <b>succeeded</b>, step 3 of 8" in shown
@@ -79,6 +82,38 @@ def test_a_job_is_shown_as_its_state_and_what_came_of_it() -> None:
     assert (
         "Too few pictures." in cast("Any", answering(httpx2.Response(200, json=failed))[0].job("job_1"))._repr_html_()
     )
+
+
+@pytest.mark.parametrize(
+    ("objective", "success", "told"),
+    [
+        ({"label": "zebra"}, True, "zebra: 3.3% for this network<br>"),
+        ({"label": "zebra"}, False, "zebra: 3.3% for this network, which sees hartebeest<br>"),
+        ({"layer": "_blocks.10", "channel": 7}, True, "channel 7 of _blocks.10: 0.012 → 0.0333<br>"),
+    ],
+)
+def test_a_drawing_that_failed_does_not_look_fine(objective: dict[str, Any], success: bool, told: str) -> None:
+    check = {"model": "efficientnet_lite1", "label": "bustard", "score": 0.183, "agrees": False}
+    result = {"success": success, "label": "hartebeest", "png_score": 0.0333, "start_score": 0.012, "checks": [check]}
+    job = {**ENDED, "kind": "ideal_image", "progress": None, "error": None}
+    job |= {"result": result, "input": {"objective": objective}}
+    shown = cast("Any", answering(httpx2.Response(200, json=job))[0].job("job_1"))._repr_html_()
+    assert told in shown
+    assert "efficientnet_lite1 sees bustard (18.3%)" in shown
+
+
+def test_an_attack_that_failed_says_what_would_help() -> None:
+    result = {
+        "before": {"label": "basenji", "score": 0.9},
+        "after": {"label": "basenji", "score": 0.5},
+        "perturbation": {"linf": "1/255"},
+        "verified": {"png": False},
+        "success": False,
+        "hint": "Allow a larger epsilon.",
+    }
+    job = {**ENDED, "kind": "adversarial_image", "progress": None, "error": None, "result": result, "input": {}}
+    shown = cast("Any", answering(httpx2.Response(200, json=job))[0].job("job_1"))._repr_html_()
+    assert "still fools after: nothing<br>Allow a larger epsilon." in shown
 
 
 def test_the_picture_of_a_job_is_its_main_file() -> None:
