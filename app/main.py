@@ -37,7 +37,8 @@ from app.api.routes import (
 )
 from app.api.unhandled import Unhandled
 from app.api.uploads import uploads
-from app.jobs.files import StorageDownError
+from app.jobs.files import StorageDownError, StorageFullError
+from app.jobs.outage import Outage
 from app.process.address import probe_address
 from app.process.child import Child
 from app.process.cleanup import sweep
@@ -143,17 +144,20 @@ def _surround(app: FastAPI, settings: Settings) -> None:
 
 async def _open_jobs(settings: Settings) -> JobDesk:
     """Tries again until the database can be reached; any other error is a fault that waiting does not mend."""
+    outage = Outage()
     while True:
         try:
-            return await asyncio.to_thread(job_desk_for, settings)
-        except (SQLAlchemyError, OSError, StorageDownError):  # classification does not need it
-            log.exception("The queue of the jobs cannot be opened; tried again in %g s.", _AGAIN_S)
+            return await asyncio.to_thread(job_desk_for, settings, outage)
+        except (SQLAlchemyError, OSError, StorageDownError, StorageFullError) as error:  # classification goes on
+            outage.failed(error)
             await asyncio.sleep(_AGAIN_S)
 
 
 async def _close_jobs(opening: "asyncio.Task[JobDesk]") -> None:
     if opening.done() and not opening.cancelled():
-        await asyncio.to_thread(opening.result().queue.close)
+        desk = opening.result()
+        desk.threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(desk.queue.close)
     opening.cancel()
 
 

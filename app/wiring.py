@@ -1,8 +1,9 @@
 """Puts what the processes are made of together from the settings: models, predictor, queue, stores, training."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from app.settings import Settings
 from app.vision.models.repository import ModelRepository, SharedModels
@@ -11,6 +12,9 @@ from app.vision.serving.predictor import Predictor, pick_device
 if TYPE_CHECKING:
     from app.api.dependencies import JobDesk
     from app.jobs.kinds.training import TrainingJobs
+    from app.jobs.outage import Outage
+
+_DESK_THREADS: Final = 16
 
 
 def repository_for(settings: Settings) -> ModelRepository:
@@ -45,7 +49,7 @@ def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
     )
 
 
-def job_desk_for(settings: Settings) -> "JobDesk":
+def job_desk_for(settings: Settings, outage: "Outage | None" = None) -> "JobDesk":
     """Open the queue of the jobs; raises whatever the database or the store of files raises."""
     from app.api.dependencies import JobDesk
     from app.jobs.event_stream import EventStream
@@ -55,8 +59,9 @@ def job_desk_for(settings: Settings) -> "JobDesk":
     files = FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes)
     keep = timedelta(days=settings.jobs_keep_days)
     limits = QueueLimits(settings.jobs_per_client, settings.jobs_total, keep)
-    queue = JobQueue(settings.jobs_database, files, limits)
-    return JobDesk(queue, files, EventStream(queue))
+    queue = JobQueue(settings.jobs_database, files, limits, outage)
+    threads = ThreadPoolExecutor(_DESK_THREADS, thread_name_prefix="jobs")
+    return JobDesk(queue, files, EventStream(queue, threads), threads)
 
 
 def training_jobs_for(settings: Settings, models: ModelRepository, *, threads: int) -> "TrainingJobs":

@@ -6,8 +6,11 @@ They are coroutines, since FastAPI runs a plain function in a thread of its own,
 import asyncio
 import re
 import time
+from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar, cast
 
 from fastapi import Depends, Request
 from starlette.datastructures import UploadFile
@@ -16,10 +19,10 @@ from app.api.accept import accepted, quality
 from app.api.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
-    JobsUnavailableError,
     MalformedRequestError,
     ModelLoadingError,
 )
+from app.jobs.job import QueueDownError
 from app.settings import Settings
 from app.vision.serving.predictor import Predictor as VisionPredictor
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 _MAX_WAIT_S: Final = 60
+_OPENING_S: Final = 3.0
+P = ParamSpec("P")
+T = TypeVar("T")
 LANGUAGES = ("en", "tr")
 
 
@@ -118,15 +124,20 @@ class JobDesk:
     queue: "JobQueue"
     files: "FileStore"
     events: "EventStream"
+    threads: Executor
+
+    async def ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask what blocks, in a thread of the desk's own: a database that does not answer holds up nothing else."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(question, *args, **kwargs))
 
 
 async def job_desk(request: Request) -> JobDesk:
-    """Raises `JobsUnavailableError` while the database of the jobs cannot be reached."""
+    """Raises `QueueDownError` while the database of the jobs cannot be reached."""
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(_OPENING_S):
             return await asyncio.shield(cast("asyncio.Future[JobDesk]", request.state.jobs))
     except Exception as error:
-        raise JobsUnavailableError("The queue of the jobs cannot be reached.") from error
+        raise QueueDownError("The queue of the jobs cannot be reached.") from error
 
 
 async def caller(request: Request) -> str:

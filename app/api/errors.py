@@ -24,10 +24,6 @@ class MalformedRequestError(ValueError):
     """A body that cannot be taken apart."""
 
 
-class JobsUnavailableError(RuntimeError):
-    """The queue of the jobs cannot be reached."""
-
-
 class UploadsFullError(RuntimeError):
     """So many archives are being received that another must wait."""
 

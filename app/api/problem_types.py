@@ -12,7 +12,6 @@ from app.api.errors import (
     BodyTooLargeError,
     ChoiceError,
     ForeignOriginError,
-    JobsUnavailableError,
     MalformedRequestError,
     ModelLoadingError,
     NotAcceptableError,
@@ -25,6 +24,7 @@ from app.jobs.job import (
     DeadlineExceededError,
     JobExpiredError,
     KeyReusedError,
+    QueueDownError,
     TooManyJobsError,
     UnknownJobError,
     WorkerDiedError,
@@ -200,13 +200,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "storage-down": Kind(
         HTTPStatus.SERVICE_UNAVAILABLE,
-        "The store of the models cannot be reached",
+        "A store of files cannot be reached",
         "Nothing was changed; the models that are there go on serving. Come again later.",
     ),
     "storage-full": Kind(
         HTTPStatus.INSUFFICIENT_STORAGE,
         "No room for more files",
-        "Delete jobs that are not needed (DELETE /v1/jobs/{id}), or raise INKBLOT_FILES_MAX_BYTES.",
+        "Nothing was kept. Delete jobs that are not needed (DELETE /v1/jobs/{id}), make room on the disk of "
+        "INKBLOT_DATA_DIR, or raise INKBLOT_FILES_MAX_BYTES; `detail` says which of them is full. Then send it again.",
     ),
     "overloaded": Kind(
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -228,7 +229,6 @@ SLUGS: Final[Mapping[type[Exception], str]] = {
     ImageTooLargeError: "image-too-large",
     InvalidImageError: "invalid-image",
     JobExpiredError: "gone",
-    JobsUnavailableError: "worker-down",
     KeyReusedError: "idempotency-key-reused",
     MalformedRequestError: "malformed-request",
     MissingWeightsError: "model-unavailable",
@@ -237,6 +237,7 @@ SLUGS: Final[Mapping[type[Exception], str]] = {
     NoExamplesError: "no-examples",
     NotEnoughImagesError: "not-enough-images",
     NotAcceptableError: "not-acceptable",
+    QueueDownError: "worker-down",
     QueueFullError: "overloaded",
     RuntimeUnavailableError: "model-unavailable",
     ShippedModelError: "forbidden",

@@ -1,19 +1,82 @@
 """The database that the job engine keeps its tables in: SQLite in a folder, or PostgreSQL."""
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
+import psycopg
 import sqlalchemy as sa
+from psycopg.abc import PQGen
 from sqlalchemy import event
 
+from app.jobs.files import StorageFullError, is_full
+from app.jobs.job import QueueDownError
+from app.jobs.outage import Outage
 
-def open_engine(url: str) -> sa.Engine:
-    """Connections for one process. SQLite is opened so that readers never wait and writers queue up."""
-    if not url.startswith("sqlite"):
-        return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), pool_size=10, max_overflow=20)
+Answer = TypeVar("Answer")
+_DOWN: Final = "The queue of the jobs cannot be reached."
+_WAIT_S: Final = 0.1
+_LINE: Final = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
+"""A machine that is gone is noticed within 11 seconds; one that lives but does not answer is not, without patience."""
+_NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
+
+
+def open_engine(url: str, outage: Outage, *, patience_s: float | None = None) -> sa.Engine:
+    """Connections for one process. SQLite is opened so that readers never wait and writers queue up.
+
+    A PostgreSQL that does not answer within `patience_s`, or that `outage` says is away, raises `OperationalError`.
+    """
+    return _open_sqlite(url) if url.startswith("sqlite") else _open_postgres(url, outage, patience_s)
+
+
+class _Impatient(psycopg.Connection[Any]):
+    """Waits for no answer longer than its patience: the server may be frozen, and then nothing ends the wait."""
+
+    patience_s: float | None = None
+
+    def wait(self, gen: PQGen[Answer], interval: float = _WAIT_S, timeout: float | None = None) -> Answer:
+        try:
+            return super().wait(gen, interval, self.patience_s if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()  # whatever it answers later would be taken for the answer to another question
+            raise psycopg.OperationalError(f"no answer within {self.patience_s:g} s") from None
+
+
+def _open_postgres(url: str, outage: Outage, patience_s: float | None) -> sa.Engine:
+    engine = sa.create_engine(
+        url.replace("postgresql://", "postgresql+psycopg://", 1),
+        pool_size=10,
+        max_overflow=20,
+        pool_timeout=patience_s or 30,
+        pool_pre_ping=True,  # else each connection from before a restart costs somebody an error
+        connect_args=_LINE,
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(_dialect: object, _record: object, arguments: Any, options: Any) -> _Impatient:  # noqa: ANN401 -- psycopg's
+        if not outage.may_try():
+            raise psycopg.OperationalError("connection failed: the database was away a moment ago")
+        try:
+            connection = _Impatient.connect(*arguments, **options)
+        except psycopg.OperationalError as error:
+            outage.failed(error)
+            raise
+        outage.is_over()
+        connection.patience_s = patience_s
+        return connection
+
+    @event.listens_for(engine, "handle_error")
+    def _notice(context: sa.ExceptionContext) -> None:
+        if context.is_disconnect and context.original_exception:
+            outage.failed(context.original_exception)
+
+    return engine
+
+
+def _open_sqlite(url: str) -> sa.Engine:
     Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
     # One pool for the whole life: closing the last connection of a WAL database checkpoints, which cost 25 ms a step.
     engine = sa.create_engine(url, pool_size=10, max_overflow=20)
@@ -25,6 +88,21 @@ def open_engine(url: str) -> sa.Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Raises `QueueDownError` or `StorageFullError` of what the database raises for being away or without room."""
+    try:
+        yield
+    except sa.exc.TimeoutError as error:  # no connection came free
+        raise QueueDownError(_DOWN) from error
+    except sa.exc.DBAPIError as error:
+        if is_full(error.orig) or getattr(error.orig, "sqlite_errorcode", None) in _NO_ROOM:
+            raise StorageFullError("The database of the jobs has no room left.") from error
+        if error.connection_invalidated or isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError):
+            raise QueueDownError(_DOWN) from error
+        raise
 
 
 class Alive:

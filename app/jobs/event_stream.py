@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from app.jobs.job import Event
+from app.jobs.job import Event, QueueDownError
 
 if TYPE_CHECKING:
     from app.jobs.queue import JobQueue
@@ -31,8 +32,8 @@ class _Listener:
 class EventStream:
     """Polls while somebody listens, and costs nothing otherwise."""
 
-    def __init__(self, queue: "JobQueue") -> None:
-        self._queue = queue
+    def __init__(self, queue: "JobQueue", threads: Executor) -> None:
+        self._queue, self._threads = queue, threads
         self._listeners: set[_Listener] = set()
         self._polling: asyncio.Task[None] | None = None
         self._closed = False
@@ -68,11 +69,15 @@ class EventStream:
             self._listeners.discard(listener)
 
     async def _poll(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._listeners:
             listeners = tuple(self._listeners)
             try:
-                found = await asyncio.to_thread(self._queue.events, _earliest(listeners))
-            except Exception:  # the database went away: listeners wait until it is back
+                found = await loop.run_in_executor(self._threads, self._queue.events, _earliest(listeners))
+            except QueueDownError:  # listeners wait until it is back
+                await asyncio.sleep(1)
+                continue
+            except Exception:  # nobody else would hear of it
                 log.exception("Events of jobs cannot be read.")
                 await asyncio.sleep(1)
                 continue

@@ -4,15 +4,21 @@ Public files of a job lie under `jobs/<id>/`, its upload and checkpoint under `w
 file: the store writes, then renames or puts.
 """
 
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Final, cast
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 PREVIEW = "preview.webp"
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
 class StorageFullError(RuntimeError):
@@ -21,6 +27,15 @@ class StorageFullError(RuntimeError):
 
 class StorageDownError(RuntimeError):
     """The store cannot be reached, or refuses."""
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether it says that a disk, or somebody's share of it, has no room left."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    if isinstance(error, BaseError):  # has no number, only words
+        return any(int(code) in _NO_ROOM for code in re.findall(r"\(os error (\d+)\)", str(error)))
+    return getattr(error, "sqlstate", None) == "53100"  # PostgreSQL's disk_full
 
 
 def open_store(place: str, **options: Any) -> Any:  # noqa: ANN401 -- a class of its own for each kind of bucket
@@ -34,10 +49,12 @@ class FileStore:
     def __init__(self, place: str, *, max_bytes: int) -> None:
         """`place` is a folder's path or a URL of a bucket; raises what obstore raises for one that cannot be."""
         self._store = open_store(place)
+        self._folder = None if "://" in place else Path(place)
         self._max_bytes = max_bytes
 
     def put(self, job: str, name: str, data: bytes) -> None:
-        obstore.put(self._store, f"jobs/{job}/{name}", data)
+        """Raises `StorageFullError` or `StorageDownError`; then there is nothing of it."""
+        self._put(f"jobs/{job}/{name}", data)
 
     def get(self, job: str, name: str) -> bytes | None:
         return self._get(f"jobs/{job}/{name}")
@@ -46,8 +63,8 @@ class FileStore:
         return [one["path"].rpartition("/")[2] for one in self._list(f"jobs/{job}/")]
 
     def keep(self, job: str, name: str, data: bytes | Path) -> None:
-        """A file that only the worker reads, or a copy of one."""
-        obstore.put(self._store, f"work/{job}/{name}", data)
+        """A file that only the worker reads, or a copy of one. Raises as `put`."""
+        self._put(f"work/{job}/{name}", data)
 
     def kept(self, job: str, name: str) -> bytes | None:
         return self._get(f"work/{job}/{name}")
@@ -55,10 +72,15 @@ class FileStore:
     def open_kept(self, job: str, name: str) -> BinaryIO:
         """A local copy of a kept file that may be large; raises `FileNotFoundError`. It is gone when closed."""
         file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 -- the caller's to close
-        for chunk in obstore.get(self._store, f"work/{job}/{name}").stream():
-            file.write(chunk)
+        with _reaching():
+            for chunk in obstore.get(self._store, f"work/{job}/{name}").stream():
+                file.write(chunk)
         file.seek(0)
         return file
+
+    def discard(self, job: str, name: str) -> None:
+        """Delete one file that only the worker reads; no error if it is not there."""
+        self._remove(f"work/{job}/{name}")
 
     def forget(self, job: str) -> None:
         """Delete what only the worker reads."""
@@ -81,18 +103,42 @@ class FileStore:
         if used >= self._max_bytes:
             raise StorageFullError("The files of earlier jobs fill the store: delete some of them.")
 
-    def _get(self, path: str) -> bytes | None:
+    def _put(self, path: str, data: bytes | Path) -> None:
         try:
+            with _reaching():
+                obstore.put(self._store, path, data)
+        except StorageFullError:
+            if self._folder:  # which was made for it; of the file itself the store leaves nothing
+                with suppress(OSError):
+                    (self._folder / path).parent.rmdir()
+            raise
+
+    def _get(self, path: str) -> bytes | None:
+        with suppress(FileNotFoundError), _reaching():
             return bytes(obstore.get(self._store, path).bytes())
-        except FileNotFoundError:
-            return None
+        return None
 
     def _list(self, prefix: str) -> list[Any]:
-        return [one for chunk in obstore.list(self._store, prefix) for one in chunk]
+        with _reaching():
+            return [one for chunk in obstore.list(self._store, prefix) for one in chunk]
 
     def _delete(self, prefix: str) -> None:
         for one in self._list(prefix):
-            try:
-                obstore.delete(self._store, one["path"])
-            except FileNotFoundError:  # somebody else was quicker
-                continue
+            self._remove(one["path"])
+
+    def _remove(self, path: str) -> None:
+        with suppress(FileNotFoundError), _reaching():  # somebody else was quicker
+            obstore.delete(self._store, path)
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Raises `FileNotFoundError`, `StorageFullError` or `StorageDownError` of what obstore raises."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (BaseError, OSError) as error:
+        if is_full(error):
+            raise StorageFullError("The disk of the jobs' files has no room left.") from error
+        raise StorageDownError("The store of the jobs' files cannot be reached.") from error

@@ -44,6 +44,10 @@ class TooManyJobsError(RuntimeError):
         self.retry_after_s = retry_after_s
 
 
+class QueueDownError(RuntimeError):
+    """The database of the jobs cannot be reached, or does not answer."""
+
+
 class KeyReusedError(ValueError):
     """An idempotency key came again with another request."""
 

@@ -4,49 +4,41 @@ One workflow of DBOS is one job, and the workflow's stream holds the job's event
 """
 
 import itertools
-import json
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
+import sqlalchemy as sa
 from dbos import DBOSClient, WorkflowStatus
 
-from app.jobs.database import migrate, open_engine
+from app.jobs.database import migrate, open_engine, reaching
 from app.jobs.files import PREVIEW, FileStore
 from app.jobs.job import (
     Event,
     Job,
     JobExpiredError,
-    KeyReusedError,
     Order,
     Status,
     TooManyJobsError,
     UnknownJobError,
-    WorkerDiedError,
 )
+from app.jobs.outage import Outage
 from app.jobs.tables import SERIALIZER, WORKFLOW, Tables
+from app.jobs.workflow import STATUS, digest_of, id_of, job_of, same, uses
 
 QUEUE: Final = "jobs"
 VERSION: Final = "1"
 """Of the workflow's body: workers run jobs of their own version alone."""
 
-_STATUS: Final = {
-    "ENQUEUED": Status.QUEUED,
-    "DELAYED": Status.QUEUED,
-    "PENDING": Status.RUNNING,
-    "ERROR": Status.FAILED,
-    "CANCELLED": Status.CANCELED,
-    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": Status.FAILED,
-}
 _PAGE: Final = 100
 """Jobs that are read at once for a list of one status."""
+_PATIENCE_S: Final = 3.0
+"""Without an answer of the database; then nobody waits for it until it is back."""
 _UNKNOWN_WORK_S: Final = 5.0
 """What a job is expected to take before one of its kind was seen."""
 
@@ -59,14 +51,23 @@ class QueueLimits:
 
 
 class JobQueue:
-    """What an API process does with jobs. All methods block: call them in a thread."""
+    """What an API process does with jobs. All methods block: call them in a thread.
 
-    def __init__(self, url: str, files: FileStore, limits: QueueLimits) -> None:
+    Each raises `QueueDownError` within seconds while the database is away, `StorageFullError` if it has no room.
+    """
+
+    def __init__(self, url: str, files: FileStore, limits: QueueLimits, outage: Outage | None = None) -> None:
         """Makes the tables if they are not there; raises SQLAlchemy's errors if the database cannot be reached."""
         self._files, self._limits = files, limits
-        self._engine = open_engine(url)
-        migrate(self._engine, url)
-        self._client = DBOSClient(system_database_engine=self._engine, serializer=SERIALIZER)
+        self._engine = open_engine(url, outage or Outage(), patience_s=_PATIENCE_S)
+        try:
+            migrate(self._engine, url)
+            self._client = DBOSClient(
+                system_database_engine=self._engine, serializer=SERIALIZER, retry_connection_errors=False
+            )
+        except Exception:
+            self._engine.dispose()
+            raise
         self._tables = Tables(self._engine)
         self._changed = threading.Condition()
         self._submitting: set[str] = set()
@@ -76,31 +77,47 @@ class JobQueue:
         self._client.destroy()
         self._engine.dispose()
 
+    @reaching()
     def submit(self, order: Order, *, key: str | None = None) -> Job:
         """Accept a job; with an idempotency `key` that came before, the job that it made.
 
         Raises `TooManyJobsError`, `StorageFullError`, or `KeyReusedError` if the key came with another order.
         """
-        digest = _digest(order)
-        identity = _id_of(order.client, key) if key else f"job_{token_hex(12)}"
+        digest = digest_of(order)
+        identity = id_of(order.client, key) if key else f"job_{token_hex(12)}"
+        # A name of its own: another process may be given the same key and another picture at the same moment.
+        upload = None if order.upload is None else f"upload-{token_hex(8)}"
         with self._one_at_a_time(identity):
             if key and (present := self._found(identity)):
-                return self._told(_same(present, digest))
+                return self._told(same(present, digest))
             self._reserve(order.client)
             try:
                 self._files.check_room()
-                if order.upload is not None:
-                    self._files.keep(identity, "upload", order.upload)
-                self._enqueue(identity, order, digest)
+                if upload and order.upload is not None:
+                    self._files.keep(identity, upload, order.upload)
+                self._enqueue(identity, order, digest, upload)
             except Exception:
                 with self._changed:
                     self._underway[order.client] -= 1
-                self._files.delete(identity)
+                if upload:
+                    self._discard_unused(identity, upload)
                 raise
         found = self._found(identity)
         if found is None:
             raise UnknownJobError(f"The job {identity} was deleted at once.")
-        return self._told(_same(found, digest))
+        if upload and not uses(found, upload):  # another process was quicker with this key
+            self._files.discard(identity, upload)
+        return self._told(same(found, digest))
+
+    def _discard_unused(self, identity: str, upload: str) -> None:
+        """Unless the database cannot say: it may have taken the order whose answer was lost.
+
+        What is left of an order that it did not take is swept after an hour.
+        """
+        with suppress(sa.exc.SQLAlchemyError):
+            found = self._found(identity)
+            if found is None or not uses(found, upload):
+                self._files.discard(identity, upload)
 
     @contextmanager
     def _one_at_a_time(self, identity: str) -> Iterator[None]:
@@ -127,7 +144,7 @@ class JobQueue:
                 )
             self._underway[client] += 1
 
-    def _enqueue(self, identity: str, order: Order, digest: str) -> None:
+    def _enqueue(self, identity: str, order: Order, digest: str, upload: str | None) -> None:
         with self._changed:
             self._client.enqueue(
                 {
@@ -142,13 +159,16 @@ class JobQueue:
                 identity,
                 order.kind,
                 dict(order.input),
+                upload,
             )
             self._underway[order.client] -= 1
 
+    @reaching()
     def came_before(self, client: str, key: str) -> bool:
         """Whether an idempotency key of this client has made a job."""
-        return self._found(_id_of(client, key)) is not None
+        return self._found(id_of(client, key)) is not None
 
+    @reaching()
     def get(self, identity: str) -> Job:
         """Raises `UnknownJobError` or `JobExpiredError`."""
         found = self._found(identity)
@@ -159,9 +179,10 @@ class JobQueue:
             raise JobExpiredError(f"The job {identity} ended more than {self._limits.keep.days} days ago.")
         return self._told(found)
 
+    @reaching()
     def list(self, client: str, *, limit: int, status: Status | None = None) -> Sequence[Job]:
         """A client's jobs, newest first."""
-        names = [name for name, one in _STATUS.items() if one is status]
+        names = [name for name, one in STATUS.items() if one is status]
         if status in {Status.SUCCEEDED, Status.FAILED}:
             names.append("SUCCESS")  # a job that failed ended well as a workflow: see `Job.outcome`
         now = datetime.now(UTC)
@@ -188,25 +209,29 @@ class JobQueue:
             if len(rows) < page:
                 return
 
+    @reaching()
     def cancel(self, identity: str) -> Job:
         """Idempotent: a job that has ended stays as it is."""
         self.get(identity)
         self._client.cancel_workflow(identity)
         return self.get(identity)
 
+    @reaching()
     def delete(self, identity: str) -> None:
         """Cancel it if need be, and forget it and its files."""
-        self.get(identity)
-        self._client.cancel_workflow(identity)
-        self._client.delete_workflow(identity)
-        self._files.delete(identity)  # a worker that is still at it deletes what it writes later
+        if not self.get(identity).status.is_final:
+            self._client.cancel_workflow(identity)
+        # First the files: a disk that is full has room for the rest then, and nobody can have its id anew yet.
+        self._files.delete(identity)
+        self._client.delete_workflow(identity)  # a worker that is still at it deletes what it writes later
 
+    @reaching()
     def events(self, after: Mapping[str, int]) -> dict[str, tuple[bool, Sequence[Event]]]:
         """For each job, whether it has ended, and its events after that number. Jobs that were deleted are missing."""
         states = self._tables.states(after)
         news = self._tables.news(after)
         return {
-            identity: (_STATUS.get(state, Status.SUCCEEDED).is_final, news.get(identity, []))
+            identity: (STATUS.get(state, Status.SUCCEEDED).is_final, news.get(identity, []))
             for identity, state in states.items()
         }
 
@@ -240,54 +265,7 @@ class JobQueue:
         return replace(job, progress=progress, preview=PREVIEW if preview else None, eta_s=eta_s)
 
     def _job(self, row: WorkflowStatus) -> Job:
-        assert row.input
-        _, kind, input_ = row.input["args"]
-        outcome = row.output if isinstance(row.output, Mapping) else {}
-        status = _STATUS.get(row.status) or Status(str(outcome.get("status", Status.SUCCEEDED)))
-        if status is Status.FAILED and not outcome:
-            outcome = {
-                "error": {
-                    "kinds": [WorkerDiedError.__name__],
-                    "detail": "The worker died of this job, again and again.",
-                }
-            }
-        finished, started = _time(row.completed_at), _time(row.dequeued_at)
-        if status is Status.CANCELED and started is None:  # DBOS forgets it
-            started = self._tables.started_at(row.workflow_id)
-        return Job(
-            id=row.workflow_id,
-            kind=kind,
-            client=row.authenticated_user or "",
-            status=status,
-            input=input_,
-            created_at=_time(row.created_at) or datetime.now(UTC),
-            started_at=started,
-            finished_at=finished,
-            expires_at=finished + self._limits.keep if finished else None,
-            outcome=outcome,
-        )
-
-
-def _same(row: WorkflowStatus, digest: str) -> WorkflowStatus:
-    if (row.attributes or {}).get("digest") != digest:
-        raise KeyReusedError("This Idempotency-Key came before, with another request.")
-    return row
-
-
-def _id_of(client: str, key: str) -> str:
-    return "job_" + sha256(f"{client}\n{key}".encode()).hexdigest()[:24]
-
-
-def _digest(order: Order) -> str:
-    digest = sha256(json.dumps([order.kind, order.input], sort_keys=True).encode() + b"\n")
-    if isinstance(order.upload, Path):
-        with order.upload.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-    else:
-        digest.update(order.upload or b"")
-    return digest.hexdigest()
-
-
-def _time(milliseconds: int | None) -> datetime | None:
-    return None if milliseconds is None else datetime.fromtimestamp(milliseconds / 1e3, UTC)
+        job = job_of(row, self._limits.keep)
+        if job.status is Status.CANCELED and job.started_at is None:  # DBOS forgets it
+            return replace(job, started_at=self._tables.started_at(row.workflow_id))
+        return job

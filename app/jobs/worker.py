@@ -26,6 +26,7 @@ from app.jobs.files import PREVIEW, FileStore
 from app.jobs.job import DeadlineExceededError
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
+from app.jobs.outage import Outage
 from app.jobs.params import CORRECTION, MODEL
 from app.jobs.queue import QUEUE, VERSION
 from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
@@ -42,6 +43,8 @@ _YOUNG: Final = timedelta(hours=1)
 _RECOVERIES: Final = 20
 """A job that so many workers died of is given up; being handed back counts, too."""
 _CHECKPOINT: Final = "checkpoint"
+_UPLOAD: Final = "upload"
+"""Where that of an order lies which does not say; those of today do."""
 
 Publish = Callable[[str, Mapping[str, Any]], None]
 News = asyncio.Queue[tuple[str, Mapping[str, Any]] | None]
@@ -57,14 +60,19 @@ class Worker:
         tasks: Tasks,
         training_jobs: TrainingJobs,
         *,
+        outage: Outage,
         name: str,
         device: str,
         running: int,
         keep: timedelta,
         on_thread: Callable[[], Any] = lambda: None,
     ) -> None:
-        """`name` must be held (see `database.first_free`); `running` jobs run at once, and are kept for `keep`."""
+        """`outage` is the engine's; `name` must be held (see `database.first_free`).
+
+        `running` jobs run at once, and are kept for `keep`.
+        """
         self._database, self._files, self._device = engine, files, device
+        self._outage = outage
         self._tasks, self._training_jobs = tasks, training_jobs
         self._name, self._at_once = name, running
         self._keep = keep
@@ -90,8 +98,8 @@ class Worker:
                 if now - swept > _SWEEP_S:
                     self._sweep()
                     swept = now
-            except sa.exc.OperationalError:  # the database is away: what runs goes on meanwhile
-                log.warning("The database of the jobs cannot be reached.", exc_info=True)
+            except sa.exc.OperationalError as error:  # the database is away: what runs goes on meanwhile
+                self._outage.failed(error)
                 self._stop.wait(_REAP_S)
         self._engine.stop()
         for thread in self._alone:
@@ -104,12 +112,14 @@ class Worker:
 
     def _launch(self) -> None:
         @DBOS.step(name="run")
-        async def step(identity: str, kind: str, choices: dict[str, Any]) -> dict[str, Any]:
-            return await self._perform(identity, kind, choices)
+        async def step(identity: str, kind: str, choices: dict[str, Any], upload: str | None) -> dict[str, Any]:
+            return await self._perform(identity, kind, choices, upload)
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=_RECOVERIES)
-        async def workflow(identity: str, kind: str, choices: dict[str, Any]) -> dict[str, Any]:
-            return await step(identity, kind, choices)
+        async def workflow(
+            identity: str, kind: str, choices: dict[str, Any], upload: str | None = _UPLOAD
+        ) -> dict[str, Any]:
+            return await step(identity, kind, choices, upload)
 
         DBOS(
             config={
@@ -123,12 +133,15 @@ class Worker:
             }
         )
         logging.getLogger("dbos").addFilter(_is_news)
+        logging.getLogger("dbos").addFilter(lambda _: not self._outage.lasts)  # which tells the log in its own way
         DBOS.launch()
         DBOS.register_queue(
             QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
         )
 
-    async def _perform(self, identity: str, kind: str, choices: Mapping[str, Any]) -> dict[str, Any]:
+    async def _perform(
+        self, identity: str, kind: str, choices: Mapping[str, Any], upload: str | None
+    ) -> dict[str, Any]:
         news: News = asyncio.Queue()
         record: dict[str, Any]
         loop = asyncio.get_running_loop()
@@ -138,7 +151,7 @@ class Worker:
             loop.call_soon_threadsafe(news.put_nowait, (name, data))
 
         try:
-            run = await asyncio.to_thread(self._begin, identity, kind, choices, publish)
+            run = await asyncio.to_thread(self._begin, identity, kind, choices, upload, publish)
             outcome = await asyncio.wrap_future(run.result)
             for name, data in outcome.files.items():
                 await asyncio.to_thread(self._files.put, identity, name, data)
@@ -162,7 +175,9 @@ class Worker:
         await asyncio.wrap_future(self._writer.submit(self._tidy, identity))
         return record
 
-    def _begin(self, identity: str, kind: str, choices: Mapping[str, Any], publish: Publish) -> Run[JobResult]:
+    def _begin(
+        self, identity: str, kind: str, choices: Mapping[str, Any], upload: str | None, publish: Publish
+    ) -> Run[JobResult]:
         """Into the engine; slow where a model must be loaded first."""
         self._training_jobs.models.refresh()
         saved = self._files.kept(identity, _CHECKPOINT)
@@ -170,12 +185,13 @@ class Worker:
         teaches = kind in {MODEL, CORRECTION}
         algorithm: Algorithm[JobResult] | Steps[JobResult]
         if kind == MODEL:
-            upload = self._files.open_kept(identity, "upload")
-            algorithm = self._training_jobs.teach(identity, choices, upload, resume)
+            archive = self._files.open_kept(identity, upload or _UPLOAD)
+            algorithm = self._training_jobs.teach(identity, choices, archive, resume)
         elif kind == CORRECTION:
             algorithm = self._training_jobs.correct(identity, choices)
         else:
-            algorithm = self._tasks.start(kind, choices, self._files.kept(identity, "upload"), resume)
+            picture = self._files.kept(identity, upload) if upload else None
+            algorithm = self._tasks.start(kind, choices, picture, resume)
 
         def on_progress(progress: Progress, eta_s: float) -> None:
             told = {"step": progress.step, "steps": progress.steps, "score": progress.score, "loss": progress.loss}

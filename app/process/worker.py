@@ -29,6 +29,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     from app.jobs.database import first_free, migrate, open_engine
     from app.jobs.files import FileStore
     from app.jobs.kinds.images import Tasks
+    from app.jobs.outage import Outage
     from app.jobs.worker import Worker
     from app.process.memory import keep_big_blocks
     from app.vision.serving.threads import use_threads
@@ -41,7 +42,8 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
         os.nice(_NICE)
     use_threads(settings.worker_threads)
     sweep(settings)
-    engine = open_engine(settings.jobs_database)
+    outage = Outage()
+    engine = open_engine(settings.jobs_database, outage)
     migrate(engine, settings.jobs_database)
     with first_free(engine, platform.node() or "worker") as name:
         worker = Worker(
@@ -49,6 +51,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes),
             Tasks(models, limits=settings.image_limits),
             training_jobs_for(settings, models, threads=settings.worker_threads),
+            outage=outage,
             name=name,
             device=str(models.device),
             running=settings.jobs_running,

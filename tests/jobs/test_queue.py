@@ -1,6 +1,8 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,11 @@ from app.settings import Settings
 
 def order(client: str = "ada", **more: Any) -> Order:
     return Order("ideal_image", "imagenet/clear", client, {"steps": 5, **more})
+
+
+def uploads(settings: Settings, identity: str) -> list[bytes]:
+    """All that lies where a job's upload is kept."""
+    return [path.read_bytes() for path in (Path(settings.jobs_files) / "work" / identity).glob("*")]
 
 
 def test_an_accepted_job_waits_with_its_place_and_its_input(queue: JobQueue) -> None:
@@ -70,9 +77,10 @@ def test_a_waiting_job_can_be_canceled_and_leaves_the_queue(queue: JobQueue) -> 
 def test_a_deleted_job_leaves_nothing(queue: JobQueue, job_settings: Settings) -> None:
     files = FileStore(job_settings.jobs_files, max_bytes=1)
     job = queue.submit(replace(order(), upload=b"a picture"))
-    assert files.kept(job.id, "upload") == b"a picture"
+    assert uploads(job_settings, job.id) == [b"a picture"]
     queue.delete(job.id)
-    assert files.kept(job.id, "upload") is None
+    assert uploads(job_settings, job.id) == []
+    assert files.jobs(older_than=timedelta()) == set()
     with pytest.raises(UnknownJobError):
         queue.get(job.id)
     with pytest.raises(UnknownJobError):
@@ -85,6 +93,47 @@ def test_a_full_store_takes_no_more_jobs(queue: JobQueue, job_settings: Settings
     queue.submit(replace(order(), upload=b"123456"))
     with pytest.raises(StorageFullError):
         queue.submit(order())
+
+
+class MeetingStore(FileStore):
+    """A store that lets two uploads go on only when both are written: each of the two orders was new before."""
+
+    def __init__(self, url: str, both: threading.Barrier) -> None:
+        super().__init__(url, max_bytes=1 << 20)
+        self._both = both
+
+    def keep(self, *args: Any) -> None:
+        super().keep(*args)
+        self._both.wait(10)
+
+
+@pytest.mark.parametrize("pictures", [(b"a cat", b"a dog"), (b"a cat", b"a cat")])
+def test_of_two_services_with_one_key_at_once_one_wins_and_the_other_leaves_no_trace(
+    job_settings: Settings, pictures: tuple[bytes, bytes]
+) -> None:
+    both = threading.Barrier(2)
+    services = [
+        JobQueue(job_settings.jobs_database, MeetingStore(job_settings.jobs_files, both), QueueLimits())
+        for _ in pictures
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        asked = [
+            pool.submit(service.submit, replace(order(), upload=picture), key="k")
+            for service, picture in zip(services, pictures, strict=True)
+        ]
+    won = [picture for one, picture in zip(asked, pictures, strict=True) if one.exception() is None]
+    if pictures[0] == pictures[1]:
+        assert asked[0].result().id == asked[1].result().id
+    else:
+        assert len(won) == 1
+        assert [type(one.exception()) for one in asked if one.exception()] == [KeyReusedError]
+    (job,) = services[0].list("ada", limit=9)
+    assert uploads(job_settings, job.id) == won[:1]
+    (row,) = services[0]._client.list_workflows(workflow_ids=[job.id])
+    assert row.input
+    assert FileStore(job_settings.jobs_files, max_bytes=1).kept(job.id, row.input["args"][3]) == won[0]
+    for service in services:
+        service.close()
 
 
 class SlowStore(FileStore):

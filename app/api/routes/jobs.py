@@ -32,7 +32,7 @@ JobId = Annotated[str, Path(max_length=64)]
 @router.get("", dependencies=[Depends(accepts_json)], responses=responses("not-acceptable"))
 async def list_jobs(jobs: Jobs, caller: Caller, choices: Annotated[JobChoices, Query()]) -> JobList:
     """Your jobs, newest first."""
-    found = await asyncio.to_thread(jobs.queue.list, caller, limit=choices.limit, status=choices.wanted)
+    found = await jobs.ask(jobs.queue.list, caller, limit=choices.limit, status=choices.wanted)
     return JobList(data=[JobOut.of(job) for job in found])
 
 
@@ -47,7 +47,7 @@ async def get_job(
 ) -> Response:
     """A job as it is now; with `Prefer: wait=N` when it has ended (or has changed, if If-None-Match is given)."""
     wait = preferred_wait(request)
-    job = await asyncio.to_thread(jobs.queue.get, job_id)
+    job = await jobs.ask(jobs.queue.get, job_id)
     if wait and not job.status.is_final:
         job = await while_connected(request, asyncio.create_task(_wait(jobs, job, wait, unlike=if_none_match)))
     return job_response(job, waited=wait, if_none_match=if_none_match)
@@ -56,13 +56,13 @@ async def get_job(
 @router.delete("/{job_id}", status_code=204, responses=responses("unknown-job", "gone"))
 async def delete_job(job_id: JobId, jobs: Jobs) -> None:
     """Cancel a job if need be, and forget it and its files."""
-    await asyncio.to_thread(jobs.queue.delete, job_id)
+    await jobs.ask(jobs.queue.delete, job_id)
 
 
 @router.post("/{job_id}/cancel", dependencies=[Depends(accepts_json)], responses=responses("unknown-job", "gone"))
 async def cancel_job(job_id: JobId, jobs: Jobs) -> JobOut:
     """Stop a job at its next step; its last preview is kept. A job that has ended stays as it is."""
-    return JobOut.of(await asyncio.to_thread(jobs.queue.cancel, job_id))
+    return JobOut.of(await jobs.ask(jobs.queue.cancel, job_id))
 
 
 @router.get(
@@ -78,7 +78,7 @@ async def get_events(
     last_event_id: Annotated[int, Header(ge=0, description="Only events after this one.")] = 0,
 ) -> Response:
     """What happens to a job, as it happens (text/event-stream); with `Accept: application/json` what has happened."""
-    job = await asyncio.to_thread(jobs.queue.get, job_id)
+    job = await jobs.ask(jobs.queue.get, job_id)
     if accepted(request.headers.get("accept", ""), ("text/event-stream", "application/json")) == "application/json":
         listed = await _all_events(jobs, job)
         body = JobEventList(data=[event for event in listed if event.id > last_event_id])
@@ -101,8 +101,8 @@ async def get_file(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A file that a job left behind: PNG, animated WebP, `recipe.json`."""
-    await asyncio.to_thread(jobs.queue.get, job_id)
-    data = await asyncio.to_thread(jobs.files.get, job_id, name)
+    await jobs.ask(jobs.queue.get, job_id)
+    data = await jobs.ask(jobs.files.get, job_id, name)
     if data is None:
         raise UnknownFileError(f"The job {job_id} has no file {name!r}.")
     tag = _tag(data)
@@ -139,12 +139,12 @@ async def _wait(jobs: Jobs, job: Job, seconds: float, *, unlike: str | None) -> 
         async with asyncio.timeout(seconds):
             async for _ in jobs.events.follow(job.id, 0, idle_s=_LOOK_S):
                 if unlike is not None:
-                    job = await asyncio.to_thread(jobs.queue.get, job.id)
+                    job = await jobs.ask(jobs.queue.get, job.id)
                     if _tag(JobOut.of(job).model_dump_json().encode()) != unlike:
                         return job
     except (TimeoutError, StreamClosedError):
         pass
-    return await asyncio.to_thread(jobs.queue.get, job.id)
+    return await jobs.ask(jobs.queue.get, job.id)
 
 
 def _tag(body: bytes) -> str:
@@ -153,7 +153,7 @@ def _tag(body: bytes) -> str:
 
 async def _all_events(jobs: Jobs, job: Job) -> list[JobEvent]:
     """All that has happened; a job that has ended has an `end` as the last event, and it alone is not kept."""
-    found = await asyncio.to_thread(jobs.queue.events, {job.id: 0})
+    found = await jobs.ask(jobs.queue.events, {job.id: 0})
     _, events = found.get(job.id, (True, ()))
     listed = [JobEvent.of(event, job.id) for event in events]
     if job.status.is_final:
@@ -182,7 +182,7 @@ async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
                 silent_s = 0.0
                 yield format_sse_event(comment="ping")
             if not begun:
-                job = await asyncio.to_thread(jobs.queue.get, job.id)
+                job = await jobs.ask(jobs.queue.get, job.id)
     except (StopAsyncIteration, UnknownJobError):  # it has ended, or was deleted while somebody listened
         yield _sse(await _end(jobs, job))
     except StreamClosedError:
@@ -194,7 +194,7 @@ async def _stream(jobs: Jobs, job: Job, after: int) -> AsyncIterator[bytes]:
 async def _end(jobs: Jobs, job: Job) -> JobEvent:
     """The last event of a job that has ended; of one that was deleted, or is not kept any longer, that it is gone."""
     try:
-        job = await asyncio.to_thread(jobs.queue.get, job.id)
+        job = await jobs.ask(jobs.queue.get, job.id)
     except (UnknownJobError, JobExpiredError):
         return JobEvent(id=0, event="end", data={"status": "deleted", "job": None})
     return (await _all_events(jobs, job))[-1]

@@ -123,7 +123,7 @@ async def make_adversarial_image(
 
 async def submit(jobs: JobDesk, order: Order, key: str | None, request: Request) -> Response:
     """Accept a job, and answer with it: as it is now, or when it has ended within the seconds of `Prefer: wait=N`."""
-    job = await asyncio.to_thread(jobs.queue.submit, order, key=key)
+    job = await jobs.ask(jobs.queue.submit, order, key=key)
     wait = preferred_wait(request)
     if wait and not job.status.is_final:
         job = await wait_for_end(request, jobs, job, wait)

@@ -45,7 +45,7 @@ _PROBLEMS = ("idempotency-key-reused", "queue-full", "storage-full", "worker-dow
 
 async def _is_repeated(jobs: Jobs, caller: Caller, key: IdempotencyKey) -> bool:
     """Whether it came before with its key: then what it asked for may be there by now, and that is no mistake."""
-    return key is not None and await asyncio.to_thread(jobs.queue.came_before, caller, key)
+    return key is not None and await jobs.ask(jobs.queue.came_before, caller, key)
 
 
 Repeated = Annotated[bool, Depends(_is_repeated)]
