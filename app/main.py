@@ -44,6 +44,7 @@ from app.process.child import Child
 from app.process.cleanup import sweep
 from app.process.http_server import Connection, HttpServer
 from app.process.memory import keep_big_blocks
+from app.process.places import CannotServeError, check_places
 from app.settings import Settings
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository, UnknownModelError
@@ -71,6 +72,8 @@ class State(TypedDict):
     """Done when the default model answers, or cannot."""
     jobs: "asyncio.Task[JobDesk]"
     """Done when the queue of the jobs can be used."""
+    outage: Outage
+    """Of the database of the jobs."""
     uploads: asyncio.Semaphore
     """A turn for each archive that is being received."""
     bundles: export.Bundles
@@ -84,7 +87,8 @@ def create_app(settings: Settings) -> FastAPI:
         predictor = predictor_for(settings, repository_for(settings))
         loading = asyncio.create_task(_load(predictor))
         following = asyncio.create_task(_follow(predictor.repository)) if settings.files_url else None
-        jobs = asyncio.create_task(_open_jobs(settings))
+        outage = Outage()
+        jobs = asyncio.create_task(_open_jobs(settings, outage))
         await asyncio.to_thread(sweep, settings)
         child = Child(settings, after=asyncio.shield(loading)) if settings.worker == "child" else None
         yield {
@@ -92,6 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
             "predictor": predictor,
             "loading": loading,
             "jobs": jobs,
+            "outage": outage,
             "uploads": uploads(),
             "bundles": export.Bundles(settings),
         }
@@ -142,15 +147,17 @@ def _surround(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(Exchange, headers=safety_headers(embeddable=bool(origins)))
 
 
-async def _open_jobs(settings: Settings) -> JobDesk:
+async def _open_jobs(settings: Settings, outage: Outage) -> JobDesk:
     """Tries again until the database can be reached; any other error is a fault that waiting does not mend."""
-    outage = Outage()
     while True:
         try:
-            return await asyncio.to_thread(job_desk_for, settings, outage)
+            desk = await asyncio.to_thread(job_desk_for, settings, outage)
         except (SQLAlchemyError, OSError, StorageDownError, StorageFullError) as error:  # classification goes on
             outage.failed(error)
             await asyncio.sleep(_AGAIN_S)
+        else:
+            outage.is_over()
+            return desk
 
 
 async def _close_jobs(opening: "asyncio.Task[JobDesk]") -> None:
@@ -175,10 +182,6 @@ async def _follow(models: ModelRepository) -> None:
         except Exception:  # the models that are here go on serving
             log.exception("The models of other machines were not looked at.")
         await asyncio.sleep(_FOLLOW_S)
-
-
-class CannotServeError(RuntimeError):
-    """The service cannot start with these settings; the message is for a person."""
 
 
 def serve(settings: Settings) -> None:
@@ -217,7 +220,8 @@ def _end_streams(state: dict[str, Any]) -> None:
 
 
 def _check(settings: Settings) -> None:
-    """What would only show later, or as a traceback: a device, model or port that is not there."""
+    """What would only show later, or as a traceback: a place, a device, model or port that is not there."""
+    check_places(settings)
     try:
         repository_for(settings).card(settings.default_model)
     except DeviceUnavailableError as error:

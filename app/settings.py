@@ -193,6 +193,11 @@ class Settings:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'jobs.sqlite'}"
 
     @property
+    def jobs_sqlite(self) -> Path | None:
+        """The file of the jobs' database, where it is one."""
+        return Path(self.jobs_database.removeprefix("sqlite:///")) if self.jobs_database.startswith("sqlite") else None
+
+    @property
     def jobs_files(self) -> str:
         return self.files_url or str(self.data_dir.resolve() / "files")
 

@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from app import main
 from app.api.dependencies import JobDesk
+from app.jobs.outage import Outage
 from app.settings import Settings
 
 
@@ -16,11 +17,14 @@ def test_the_queue_is_tried_again_while_its_database_is_away_and_not_after_a_fau
 ) -> None:
     errors: list[Exception] = [OperationalError("", None, Exception("away")), OSError("no route"), ImportError("dbos")]
 
-    def open_desk(_: Settings) -> JobDesk:
+    def open_desk(_settings: Settings, _outage: Outage) -> JobDesk:
         raise errors.pop(0)
 
     monkeypatch.setattr(main, "job_desk_for", open_desk)
     monkeypatch.setattr(main, "_AGAIN_S", 0.0)
-    with caplog.at_level(logging.ERROR), pytest.raises(ImportError, match="dbos"):
-        asyncio.run(main._open_jobs(Settings()))
+    outage = Outage()
+    with caplog.at_level(logging.WARNING), pytest.raises(ImportError, match="dbos"):
+        asyncio.run(main._open_jobs(Settings(), outage))
     assert errors == []
+    assert outage.lasts
+    assert caplog.text.count("cannot be reached (away)") == 1

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _WAIT: Final = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", re.IGNORECASE)
 _MAX_WAIT_S: Final = 60
-_OPENING_S: Final = 3.0
+_OPENING_S: Final = 4.0
 P = ParamSpec("P")
 T = TypeVar("T")
 LANGUAGES = ("en", "tr")

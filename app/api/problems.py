@@ -15,6 +15,7 @@ from starlette.routing import compile_path
 
 from app.api.errors import BodyTimeoutError, BodyTooLargeError, ChoiceError
 from app.api.problem_types import KINDS, SECRET, SLUGS, slug_of
+from app.jobs.files import StorageFullError, is_full
 from app.vision.transfer.dataset import NotEnoughImagesError
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class Problem:
 
     @classmethod
     def of(cls, error: Exception) -> "Problem":
+        if is_full(error):  # wherever something was being written
+            error = StorageFullError("The disk of the service has no room left.")
         slug = slug_of(kind.__name__ for kind in type(error).__mro__)
         if slug in SECRET:
             log.error("%s: %s", slug, error, exc_info=error if slug == "internal" else None)
@@ -97,7 +100,7 @@ def install(app: FastAPI) -> None:
     """Let every error of the application leave it as a problem."""
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
-    for kind in SLUGS:
+    for kind in (*SLUGS, OSError):
         app.add_exception_handler(kind, _any_error)
 
 

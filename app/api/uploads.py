@@ -2,8 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Final
@@ -35,7 +35,7 @@ async def received(request: Request) -> AsyncIterator[Path]:
     folder = settings.data_dir / "uploads"
     folder.mkdir(parents=True, exist_ok=True)
     seconds = _PATIENCE * settings.body_timeout_s
-    with NamedTemporaryFile(dir=folder, suffix=".zip") as file:
+    with _temporary_file(folder) as file:
         async with turns:
             try:
                 async with asyncio.timeout(seconds):
@@ -44,6 +44,17 @@ async def received(request: Request) -> AsyncIterator[Path]:
                 raise BodyTimeoutError(f"The body was not complete after {seconds} s.") from None
         await asyncio.to_thread(_check, Path(file.name), settings)
         yield Path(file.name)
+
+
+@contextmanager
+def _temporary_file(folder: Path) -> Iterator[IO[bytes]]:
+    """Gone afterwards, also where the last bytes find no room: there a file's own `with` would leave it."""
+    file = NamedTemporaryFile(dir=folder, suffix=".zip")  # noqa: SIM115 -- closed below
+    try:
+        yield file
+    finally:
+        with suppress(OSError):
+            file.close()
 
 
 def uploads() -> asyncio.Semaphore:
@@ -81,9 +92,11 @@ async def _receive_form(request: Request, most: int, file: IO[bytes]) -> None:
     parser = MultiPartParser(request.headers, chunks(), max_files=most, max_fields=most)
     try:
         await parser.parse()
+        await asyncio.to_thread(folder.finish)
     except MultiPartException as error:
         raise MalformedRequestError(error.message) from None
-    await asyncio.to_thread(folder.finish)
+    finally:
+        folder.close()
 
 
 class _Folder:
@@ -110,6 +123,7 @@ class _Folder:
             if self._first:
                 self._write(self._first)
             self._archive.close()
+            self._archive = None
         elif self._first:
             _copy(self._first, self._file)
             self._first.file.close()
@@ -118,6 +132,12 @@ class _Folder:
                 "The form has no file: send `files` that are named like label/name.jpg, or a zip."
             )
         self._file.flush()
+
+    def close(self) -> None:
+        """What was not finished, while its file is open: it would write to it later."""
+        if self._archive:
+            with suppress(OSError, ValueError):
+                self._archive.close()
 
     def _write(self, sent: UploadFile) -> None:
         self._archive = self._archive or ZipFile(self._file, "w", ZIP_STORED)

@@ -4,7 +4,6 @@ import asyncio
 import os
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ import torch
 from PIL import Image
 
 from app.client import Client, ClientError
+from app.jobs.damage import set_aside
 from app.process.address import probe_address
+from app.process.places import unusable_places
 from app.settings import Settings, SettingsError
 from app.vision.models.repository import ModelRepository
 from app.vision.networks.backbones import BACKBONES, find_weights
@@ -53,7 +54,7 @@ def examine(environ: Mapping[str, str]) -> list[Finding]:
         device,
         *_memory(),
         _port(settings),
-        _data_dir(settings),
+        *_places(settings),
         *(_models(settings) if device.verdict is Verdict.OK else ()),
         *_backbones(settings),
     ]
@@ -99,15 +100,17 @@ def _who_listens(settings: Settings, error: OSError) -> Finding:
     return Finding(Verdict.WARN, "port", f"an Inkblot answers at {url} already, with {model}")
 
 
-def _data_dir(settings: Settings) -> Finding:
-    folder = settings.data_dir.absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            free = shutil.disk_usage(folder).free / _GIB
-    except OSError as error:
-        return Finding(Verdict.FAIL, "data", f"{folder} cannot be written ({error.strerror}): set INKBLOT_DATA_DIR.")
-    return Finding(Verdict.OK if free > 1 else Verdict.WARN, "data", f"{folder} is writable, {free:.1f} GiB are free")
+def _places(settings: Settings) -> Iterator[Finding]:
+    unusable = dict(unusable_places(settings))
+    yield from (Finding(Verdict.FAIL, subject, sentence) for subject, sentence in unusable.items())
+    if "data" not in unusable:
+        folder = settings.data_dir.absolute()
+        free = shutil.disk_usage(folder).free / _GIB
+        verdict = Verdict.OK if free > 1 else Verdict.WARN
+        yield Finding(verdict, "data", f"{folder} is writable, {free:.1f} GiB are free")
+    for folder, reason in set_aside(settings.jobs_sqlite) if settings.jobs_sqlite else ():
+        advice = "Its jobs' files are kept while it lies there: delete it when nothing of it is needed."
+        yield Finding(Verdict.WARN, "jobs", f"{folder} is a damaged database of jobs. {reason} {advice}")
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

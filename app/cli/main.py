@@ -75,12 +75,13 @@ def serve(
 ) -> None:
     """Serve the API until Ctrl-C or SIGTERM. All settings are INKBLOT_* variables of the environment."""
     from app import main as service
+    from app.process.places import CannotServeError
     from app.settings import Settings, SettingsError
 
     given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     try:
         service.serve(replace(Settings.from_environ(os.environ), **given))
-    except (SettingsError, service.CannotServeError) as error:
+    except (SettingsError, CannotServeError) as error:
         tell(str(error))
         raise typer.Exit(2) from None
 
@@ -90,13 +91,14 @@ def worker(
     child: Annotated[bool, typer.Option("--child", hidden=True, help="End with standard input.")] = False,
 ) -> None:
     """Do the slow work of services that run with INKBLOT_WORKER=external, until Ctrl-C or SIGTERM."""
+    from app.process.places import CannotServeError
     from app.process.worker import work
     from app.settings import Settings, SettingsError
     from app.vision.serving.predictor import DeviceUnavailableError
 
     try:
         work(Settings.from_environ(os.environ), is_child=child)
-    except (SettingsError, DeviceUnavailableError) as error:
+    except (SettingsError, CannotServeError, DeviceUnavailableError) as error:
         tell(str(error))
         raise typer.Exit(2) from None
 

@@ -1,5 +1,6 @@
 """`inkblot teach` and `export`: a model of one's own pictures, and a bundle to take away."""
 
+import errno
 import json
 import os
 import re
@@ -170,6 +171,8 @@ def _train(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "Traine
 
 
 def _export_here(model: str, path: Path) -> None:
+    """Ends with errno's ENOSPC where the disk is full, so that a service that asked for it can tell."""
+    from app.jobs.files import is_full
     from app.settings import Settings, SettingsError
     from app.vision.export.bundle import export as write
     from app.vision.models.model_folder import CARD
@@ -184,8 +187,12 @@ def _export_here(model: str, path: Path) -> None:
         raise typer.Exit(1) from None
     card = models.file(model, CARD)
     told = json.loads(card.read_text(encoding="utf-8")) if card and card.is_file() else vars(classifier.card)
-    with path.open("wb") as file:
-        write(classifier, told, file)
+    try:
+        with path.open("wb") as file:
+            write(classifier, told, file)
+    except OSError as error:
+        tell(f"{path} cannot be written: {error.strerror}.")
+        raise typer.Exit(errno.ENOSPC if is_full(error) else 1) from None
 
 
 def _report(name: str, result: Mapping[str, Any]) -> None:

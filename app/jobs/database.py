@@ -1,9 +1,10 @@
 """The database that the job engine keeps its tables in: SQLite in a folder, or PostgreSQL."""
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from psycopg.abc import PQGen
 from sqlalchemy import event
 
+from app.jobs.damage import guard, set_aside
 from app.jobs.files import StorageFullError, is_full
 from app.jobs.job import QueueDownError
 from app.jobs.outage import Outage
@@ -25,16 +27,21 @@ _NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
 def open_engine(url: str, outage: Outage, *, patience_s: float | None = None) -> sa.Engine:
-    """Connections for one process. SQLite is opened so that readers never wait and writers queue up.
+    """Connections for one process. SQLite is opened so that readers never wait and writers queue up, once it was found
+    whole (see `damage.guard`).
 
-    A PostgreSQL that does not answer within `patience_s`, or that `outage` says is away, raises `OperationalError`.
+    A service gives its patience: then what it wrote is safe on the disk, and a full one raises `OperationalError`, as
+    does a PostgreSQL that does not answer within `patience_s` or that `outage` says is away. In a worker DBOS waits.
     """
-    return _open_sqlite(url) if url.startswith("sqlite") else _open_postgres(url, outage, patience_s)
+    if url.startswith("sqlite"):
+        return _open_sqlite(url, is_service=patience_s is not None)
+    return _open_postgres(url, outage, patience_s)
 
 
 class _Impatient(psycopg.Connection[Any]):
     """Waits for no answer longer than its patience: the server may be frozen, and then nothing ends the wait."""
 
+    outage: Outage
     patience_s: float | None = None
 
     def wait(self, gen: PQGen[Answer], interval: float = _WAIT_S, timeout: float | None = None) -> Answer:
@@ -42,7 +49,9 @@ class _Impatient(psycopg.Connection[Any]):
             return super().wait(gen, interval, self.patience_s if timeout is None else timeout)
         except psycopg.errors._WaitTimeout:
             self.pgconn.finish()  # whatever it answers later would be taken for the answer to another question
-            raise psycopg.OperationalError(f"no answer within {self.patience_s:g} s") from None
+            error = psycopg.OperationalError(f"no answer within {self.patience_s:g} s")
+            self.outage.failed(error)
+            raise error from None
 
 
 def _open_postgres(url: str, outage: Outage, patience_s: float | None) -> sa.Engine:
@@ -61,31 +70,40 @@ def _open_postgres(url: str, outage: Outage, patience_s: float | None) -> sa.Eng
             raise psycopg.OperationalError("connection failed: the database was away a moment ago")
         try:
             connection = _Impatient.connect(*arguments, **options)
-        except psycopg.OperationalError as error:
+        except BaseException as error:  # whatever it is, another may try
             outage.failed(error)
             raise
         outage.is_over()
-        connection.patience_s = patience_s
+        connection.outage, connection.patience_s = outage, patience_s
         return connection
-
-    @event.listens_for(engine, "handle_error")
-    def _notice(context: sa.ExceptionContext) -> None:
-        if context.is_disconnect and context.original_exception:
-            outage.failed(context.original_exception)
 
     return engine
 
 
-def _open_sqlite(url: str) -> sa.Engine:
-    Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+def _open_sqlite(url: str, *, is_service: bool) -> sa.Engine:
+    path = Path(url.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = guard(path)
     # One pool for the whole life: closing the last connection of a WAL database checkpoints, which cost 25 ms a step.
     engine = sa.create_engine(url, pool_size=10, max_overflow=20)
+    event.listen(engine, "engine_disposed", lambda _: os.close(held), once=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 -- sqlite3's
         connection.isolation_level = "IMMEDIATE"
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "foreign_keys=ON"):
+        # What a 202 promises outlives a power failure. What a worker tells is told again after one.
+        safe = "FULL" if is_service else "NORMAL"
+        for pragma in ("journal_mode=WAL", f"synchronous={safe}", "busy_timeout=30000", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+
+    if not is_service:
+
+        @event.listens_for(engine, "handle_error")
+        def _call_it_locked(context: sa.ExceptionContext) -> None:
+            """DBOS tries again then; of another error the end of a job would be lost, which could be written later."""
+            if getattr(context.original_exception, "sqlite_errorcode", None) in _NO_ROOM:
+                locked = sqlite3.OperationalError("database is locked until its disk has room again")
+                raise sa.exc.OperationalError(context.statement, None, locked)
 
     return engine
 
@@ -105,6 +123,11 @@ def reaching() -> Iterator[None]:
         raise
 
 
+def is_set_aside(engine: sa.Engine) -> bool:
+    """Whether a damaged database lies beside this one."""
+    return engine.dialect.name == "sqlite" and bool(set_aside(Path(str(engine.url.database))))
+
+
 class Alive:
     """A lock that its holder's death releases, so that a free one tells that the worker of this name is gone.
 
@@ -112,13 +135,13 @@ class Alive:
     """
 
     def __init__(self, engine: sa.Engine, name: str) -> None:
-        self._engine, self._name = engine, name
+        self._engine, self.name = engine, name
         self._held: Any = None
 
     def take(self) -> bool:
         """Hold it until `release` or the end of the process; False if somebody else does."""
         if self._engine.dialect.name == "sqlite":
-            path = Path(f"{self._engine.url.database}.{self._name}.lock")
+            path = Path(f"{self._engine.url.database}.{self.name}.lock")
             file = path.open("w")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -129,11 +152,23 @@ class Alive:
             return True
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         question = sa.text("SELECT pg_try_advisory_lock(hashtext(:name))")
-        if not connection.execute(question, {"name": f"inkblot:{self._name}"}).scalar():
+        if not connection.execute(question, {"name": f"inkblot:{self.name}"}).scalar():
             connection.close()
             return False
         self._held = connection
         return True
+
+    def hold(self) -> bool:
+        """Take it anew where a restart of the database has freed it; False if somebody was quicker."""
+        if self._engine.dialect.name == "sqlite":
+            return True
+        if self._held is not None:
+            with suppress(sa.exc.DBAPIError):
+                self._held.execute(sa.text("SELECT 1"))
+                return True
+            self._held.close()
+            self._held = None
+        return self.take()
 
     def release(self) -> None:
         if self._held is None:
@@ -145,7 +180,7 @@ class Alive:
 
 
 @contextmanager
-def first_free(engine: sa.Engine, name: str) -> Iterator[str]:
+def first_free(engine: sa.Engine, name: str) -> Iterator[Alive]:
     """Hold the first free of `name`, `name-2`, …: the same worker has the same name again when it is started anew."""
     number = 1
     while True:
@@ -155,7 +190,7 @@ def first_free(engine: sa.Engine, name: str) -> Iterator[str]:
             break
         number += 1
     try:
-        yield taken
+        yield lock
     finally:
         lock.release()
 

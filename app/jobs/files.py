@@ -5,6 +5,7 @@ file: the store writes, then renames or puts.
 """
 
 import errno
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -63,8 +64,12 @@ class FileStore:
         return [one["path"].rpartition("/")[2] for one in self._list(f"jobs/{job}/")]
 
     def keep(self, job: str, name: str, data: bytes | Path) -> None:
-        """A file that only the worker reads, or a copy of one. Raises as `put`."""
-        self._put(f"work/{job}/{name}", data)
+        """A file that only the worker reads, or a copy of one, safe on the disk. Raises as `put`."""
+        path = f"work/{job}/{name}"
+        self._put(path, data)
+        if self._folder:
+            _sync(self._folder / path)
+            _sync((self._folder / path).parent)
 
     def kept(self, job: str, name: str) -> bytes | None:
         return self._get(f"work/{job}/{name}")
@@ -129,6 +134,15 @@ class FileStore:
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError), _reaching():  # somebody else was quicker
             obstore.delete(self._store, path)
+
+
+def _sync(path: Path) -> None:
+    with suppress(FileNotFoundError):  # the job was deleted meanwhile
+        file = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ class Outage:
         self._trying = False
         self._next_try = 0.0
         self._next_line = 0.0
+        self._told = False
 
     @property
     def lasts(self) -> bool:
@@ -44,13 +45,14 @@ class Outage:
             self._trying, self._next_try = False, now + _TRY_S
             silent = now < self._next_line
             if not silent:
-                self._next_line = now + _TELL_S
+                self._next_line, self._told = now + _TELL_S, True
         if not silent:
             reason = str(getattr(error, "orig", None) or error).partition("\n")[0]
             log.warning("%s cannot be reached (%s); it is tried again all the while.", self._subject, reason)
 
     def is_over(self) -> None:
         with self._changing:
-            began, self._began, self._trying, self._next_line = self._began, None, False, 0.0
-        if began is not None:
+            began, self._began, self._trying = self._began, None, False
+            told, self._told = self._told, False
+        if began is not None and told:
             log.warning("%s is back after %.0f s.", self._subject, time.monotonic() - began)

@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
 import sqlalchemy as sa
-from dbos import DBOSClient, WorkflowStatus
+from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
+from app.jobs.damage import Ledger
 from app.jobs.database import migrate, open_engine, reaching
 from app.jobs.files import PREVIEW, FileStore
 from app.jobs.job import (
@@ -69,6 +71,8 @@ class JobQueue:
             self._engine.dispose()
             raise
         self._tables = Tables(self._engine)
+        sqlite = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
+        self._ledger = Ledger(Path(sqlite)) if sqlite else None
         self._changed = threading.Condition()
         self._submitting: set[str] = set()
         self._underway: Counter[str] = Counter()
@@ -146,21 +150,23 @@ class JobQueue:
 
     def _enqueue(self, identity: str, order: Order, digest: str, upload: str | None) -> None:
         with self._changed:
-            self._client.enqueue(
-                {
-                    "queue_name": QUEUE,
-                    "workflow_name": WORKFLOW,
-                    "workflow_id": identity,
-                    "app_version": VERSION,
-                    "authenticated_user": order.client,
-                    "priority": self._turn(order.client),
-                    "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest},
-                },
-                identity,
-                order.kind,
-                dict(order.input),
-                upload,
-            )
+            options: EnqueueOptions = {
+                "queue_name": QUEUE,
+                "workflow_name": WORKFLOW,
+                "workflow_id": identity,
+                "app_version": VERSION,
+                "authenticated_user": order.client,
+                "priority": self._turn(order.client),
+                "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest},
+            }
+            arguments = (identity, order.kind, dict(order.input), upload)
+            if self._ledger is None:
+                self._client.enqueue(options, *arguments)
+            else:
+                with self._engine.begin() as transaction:
+                    self._client.enqueue_in_transaction(transaction, options, *arguments)
+                    number = self._ledger.count(transaction)
+                self._ledger.note(number)
             self._underway[order.client] -= 1
 
     @reaching()

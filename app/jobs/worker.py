@@ -20,9 +20,9 @@ from dbos import error as errors
 from safetensors.torch import load, save
 from torch import Tensor
 
-from app.jobs.database import Alive
+from app.jobs.database import Alive, is_set_aside
 from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
-from app.jobs.files import PREVIEW, FileStore
+from app.jobs.files import PREVIEW, FileStore, StorageFullError, is_full
 from app.jobs.job import DeadlineExceededError
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
@@ -61,20 +61,21 @@ class Worker:
         training_jobs: TrainingJobs,
         *,
         outage: Outage,
-        name: str,
+        lock: Alive,
         device: str,
         running: int,
         keep: timedelta,
         on_thread: Callable[[], Any] = lambda: None,
     ) -> None:
-        """`outage` is the engine's; `name` must be held (see `database.first_free`).
+        """`outage` is the engine's; `lock` is held, and its name is the worker's (see `database.first_free`).
 
         `running` jobs run at once, and are kept for `keep`.
         """
         self._database, self._files, self._device = engine, files, device
         self._outage = outage
         self._tasks, self._training_jobs = tasks, training_jobs
-        self._name, self._at_once = name, running
+        self._lock, self._name, self._at_once = lock, lock.name, running
+        self._suspected: set[str] = set()
         self._keep = keep
         self._tables = Tables(engine)
         self._on_thread = on_thread
@@ -93,6 +94,7 @@ class Worker:
             try:
                 self._cancel_unwanted()
                 if now - looked > _REAP_S:
+                    self._stay_alive()
                     self._take_over()
                     looked = now
                 if now - swept > _SWEEP_S:
@@ -165,8 +167,9 @@ class Worker:
             detail = "The time that was given with deadline_s is over."
             record = {"status": "failed", "error": {"kinds": [DeadlineExceededError.__name__], "detail": detail}}
         except Exception as error:  # a failed job must not stop the next one
-            kinds = kinds_of(error)
-            record = {"status": "failed", "error": {"kinds": kinds, "detail": str(error)}}
+            told = StorageFullError("The disk of the worker has no room left.") if is_full(error) else error
+            kinds = kinds_of(told)
+            record = {"status": "failed", "error": {"kinds": kinds, "detail": str(told)}}
             log.warning("The job %s failed: %s", identity, error, exc_info=None if kinds else error)
         finally:
             self._ours.pop(identity, None)
@@ -269,14 +272,26 @@ class Worker:
             if states.get(identity) != "PENDING":
                 run.cancel()
 
+    def _stay_alive(self) -> None:
+        if not self._lock.hold():
+            log.error("The name %s is another worker's since the database was away; this one ends.", self._name)
+            self.stop()
+
     def _take_over(self) -> None:
-        """Put the jobs of dead workers back into the queue."""
+        """Put the jobs of dead workers back into the queue.
+
+        Dead is whose lock is free twice: after a restart of the database each takes its own anew.
+        """
+        free = set()
         for name in self._tables.workers_at_work() - {self._name}:
             lock = Alive(self._database, name)
             if lock.take():
-                log.warning("The worker %s is gone; its jobs go on elsewhere.", name)
-                DBOS._recover_pending_workflows([name])
+                free.add(name)
+                if name in self._suspected:
+                    log.warning("The worker %s is gone; its jobs go on elsewhere.", name)
+                    DBOS._recover_pending_workflows([name])
                 lock.release()
+        self._suspected = free
 
     def _sweep(self) -> None:
         """Delete what was kept long enough, and files that belong to no job."""
@@ -285,6 +300,8 @@ class Worker:
         forgotten = self._tables.ended_before(datetime.now(UTC) - 4 * self._keep)
         for identity in forgotten:
             DBOS.delete_workflow(identity)
+        if is_set_aside(self._database):  # the files may be of jobs that a damaged database knew
+            return
         old = self._files.jobs(older_than=_YOUNG)
         for identity in old - self._tables.states(old).keys():
             self._files.delete(identity)

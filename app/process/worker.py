@@ -13,6 +13,7 @@ from typing import Final
 
 from app import logs
 from app.process.cleanup import sweep
+from app.process.places import check_places
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     """Do jobs until SIGTERM or SIGINT (a child also: until its standard input ends, since then its parent is gone).
 
     Jobs that are not done by then have saved their state, and go on where a worker is started next.
+    Raises `CannotServeError` or `DeviceUnavailableError`.
     """
     from app.jobs.database import first_free, migrate, open_engine
     from app.jobs.files import FileStore
@@ -35,6 +37,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     from app.vision.serving.threads import use_threads
     from app.wiring import repository_for, training_jobs_for
 
+    check_places(settings)
     keep_big_blocks()
     logs.configure(settings.log_level, settings.log_format)
     models = repository_for(settings)
@@ -45,14 +48,14 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     outage = Outage()
     engine = open_engine(settings.jobs_database, outage)
     migrate(engine, settings.jobs_database)
-    with first_free(engine, platform.node() or "worker") as name:
+    with first_free(engine, platform.node() or "worker") as lock:
         worker = Worker(
             engine,
             FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes),
             Tasks(models, limits=settings.image_limits),
             training_jobs_for(settings, models, threads=settings.worker_threads),
             outage=outage,
-            name=name,
+            lock=lock,
             device=str(models.device),
             running=settings.jobs_running,
             keep=timedelta(days=settings.jobs_keep_days),
@@ -62,7 +65,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             signal.signal(signal_, lambda *_: worker.stop())
         if is_child:
             threading.Thread(target=_when_orphaned, args=(worker.stop,), daemon=True).start()
-        log.info("The worker %s does %d jobs at once on %s.", name, settings.jobs_running, models.device)
+        log.info("The worker %s does %d jobs at once on %s.", lock.name, settings.jobs_running, models.device)
         worker.run()
     logging.shutdown()
     os._exit(0)  # the workflows of jobs that were handed back would wait for ever

@@ -19,6 +19,7 @@ def test_a_ready_service_tells_what_answers_where(client: TestClient) -> None:
     body = client.get("/readyz").json()
     assert (body["status"], body["model"], body["device"]) == ("ready", "imagenet", "cpu")
     assert body["forward"] == "torch cpu float32"
+    assert body["jobs"] == "ready"
 
 
 def test_until_the_model_is_there_the_service_lives_and_says_when_to_come_again(
@@ -59,3 +60,16 @@ def test_a_default_model_that_cannot_be_loaded_is_said_so_and_the_others_answer(
             assert "Retry-After" not in answer.headers
         assert client.post("/v1/classify?model=imagenet", content=dog).status_code == 200
     assert "cannot be loaded" in caplog.text
+
+
+def test_a_service_that_cannot_take_jobs_says_so_and_classifies(
+    tmp_path: Path, settings: Settings, dog: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "var").write_text("a file in the place of the folder")
+    with TestClient(create_app(replace(settings, data_dir=tmp_path / "var"))) as client:
+        wait_until_ready(client, jobs=False)
+        assert client.get("/readyz").json()["jobs"] == "unavailable"
+        refused = client.get("/v1/jobs")
+        assert (refused.status_code, refused.json()["type"]) == (503, "/problems/worker-down")
+        assert client.post("/v1/classify", content=dog).status_code == 200
+    assert "The database of the jobs cannot be reached" in caplog.text

@@ -1,5 +1,4 @@
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,44 +12,14 @@ from app.jobs.files import FileStore
 from app.jobs.queue import JobQueue, QueueLimits
 from app.settings import Settings
 from tests.support.paths import ROOT
-from tests.support.service import free_port
-
-_PLACES = ("/usr/lib/postgresql/*/bin", "/usr/local/bin", "/usr/bin")
+from tests.support.postgres import running_postgres
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The address of a PostgreSQL server of our own; skips where there is none to start."""
-    found = [path for place in _PLACES for path in Path("/").glob(f"{place[1:]}/initdb")]
-    if not found:
-        pytest.skip("needs PostgreSQL's initdb and postgres (Debian: postgresql)")
-    programs = found[-1].resolve().parent
-    folder = tmp_path_factory.mktemp("postgres")
-    user: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        if not shutil.which("runuser"):
-            pytest.skip("needs runuser to start PostgreSQL as another user than root")
-        for parent in (folder, *folder.parents):
-            if parent.owner() == "root" and parent.is_relative_to(tmp_path_factory.getbasetemp().parent):
-                parent.chmod(0o755)
-        shutil.chown(folder, "nobody")
-        user = ["runuser", "-u", "nobody", "--"]
-    data, port = folder / "data", free_port()
-    subprocess.run(
-        [*user, programs / "initdb", "-D", data, "-U", "inkblot", "-A", "trust"], check=True, capture_output=True
-    )
-    options = ["-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1", "-c", "fsync=off"]
-    with (folder.parent / "postgres.log").open("w") as log:
-        server = subprocess.Popen([*user, str(programs / "postgres"), *options], stdout=log, stderr=log)
-    ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-t", "1"]
-    while subprocess.run(ready, check=False, capture_output=True).returncode:
-        assert server.poll() is None, (folder.parent / "postgres.log").read_text()
-    subprocess.run(
-        [str(programs / "createdb"), "-h", "127.0.0.1", "-p", str(port), "-U", "inkblot", "jobs"], check=True
-    )
-    yield f"postgresql://inkblot@127.0.0.1:{port}/jobs"
-    server.terminate()
-    server.wait(20)
+    with running_postgres() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

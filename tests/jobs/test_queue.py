@@ -1,3 +1,4 @@
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -6,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from dbos._utils import retriable_sqlite_exception
+from obstore.exceptions import GenericError
 
-from app.jobs.files import FileStore, StorageFullError
+from app.jobs.database import open_engine, reaching
+from app.jobs.files import FileStore, StorageDownError, StorageFullError
 from app.jobs.job import KeyReusedError, Order, Status, TooManyJobsError, UnknownJobError
+from app.jobs.outage import Outage
 from app.jobs.queue import JobQueue, QueueLimits
 from app.settings import Settings
+from tests.support.disks import mounted
 
 
 def order(client: str = "ada", **more: Any) -> Order:
@@ -174,3 +181,79 @@ def test_a_list_goes_on_over_its_pages_and_tells_each_job_once(
     assert [job.id for job in queue.list("ada", limit=9, status=Status.QUEUED)] == jobs[::-1]
     assert [job.id for job in queue.list("ada", limit=3, status=Status.QUEUED)] == jobs[:0:-1]
     assert [job.id for job in queue.list("ada", limit=3)] == jobs[:0:-1]
+
+
+class RefusingStore(FileStore):
+    """A store whose disk is full while it is let be."""
+
+    full: Exception | None = None
+
+    def _put(self, path: str, data: bytes | Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            if self.full:
+                patch.setattr("obstore.put", self._refuse)
+            super()._put(path, data)
+
+    def _refuse(self, *_: object) -> None:
+        assert self.full
+        raise self.full
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        GenericError("Generic LocalFileSystem error: Unable to copy: No space left on device (os error 28)"),
+    ],
+)
+def test_a_store_that_has_no_room_refuses_the_order_as_a_whole(job_settings: Settings, full: Exception) -> None:
+    files = RefusingStore(job_settings.jobs_files, max_bytes=1 << 20)
+    queue = JobQueue(job_settings.jobs_database, files, QueueLimits(per_client=1))
+    files.full = full
+    asked = replace(order(), upload=b"a picture")
+    for _ in range(3):  # none of them counts
+        with pytest.raises(StorageFullError, match="no room"):
+            queue.submit(asked, key="k")
+    assert queue.list("ada", limit=9) == []
+    assert list((Path(job_settings.jobs_files)).rglob("upload*")) == []
+    files.full = None
+    job = queue.submit(asked, key="k")
+    assert uploads(job_settings, job.id) == [b"a picture"]
+    queue.close()
+
+
+def test_a_store_that_cannot_be_reached_is_told_from_a_full_one(job_settings: Settings) -> None:
+    files = RefusingStore(job_settings.jobs_files, max_bytes=1 << 20)
+    queue = JobQueue(job_settings.jobs_database, files, QueueLimits())
+    files.full = GenericError("Generic S3 error: connection refused")
+    with pytest.raises(StorageDownError):
+        queue.submit(replace(order(), upload=b"a picture"))
+    assert queue.list("ada", limit=9) == []
+    queue.close()
+
+
+def test_a_worker_waits_for_room_where_a_service_says_that_there_is_none(tmp_path: Path) -> None:
+    with mounted(tmp_path / "disk", "size=1m") as folder:
+        url = f"sqlite:///{folder / 'jobs.sqlite'}"
+        worker, service = open_engine(url, Outage()), open_engine(url, Outage(), patience_s=1)
+        with service.begin() as connection:
+            connection.execute(sa.text("CREATE TABLE words (word TEXT)"))
+        filler = folder / "filler"
+        with pytest.raises(OSError, match="No space"):
+            filler.write_bytes(bytes(2 << 20))
+        insert = sa.text("INSERT INTO words VALUES (:word)")
+
+        def write(engine: sa.Engine) -> None:
+            with engine.begin() as connection:
+                connection.execute(insert, {"word": "x" * 100_000})
+
+        with pytest.raises(StorageFullError), reaching():
+            write(service)
+        with pytest.raises(sa.exc.OperationalError) as refused:
+            write(worker)
+        assert retriable_sqlite_exception(refused.value)
+        filler.unlink()
+        for engine in (worker, service):
+            write(engine)
+            engine.dispose()

@@ -6,9 +6,11 @@ import socket
 from fastapi.testclient import TestClient
 
 
-def wait_until_ready(client: TestClient) -> None:
+def wait_until_ready(client: TestClient, *, jobs: bool = True) -> None:
+    """Until the default model answers, and unless `jobs` is false until jobs are taken."""
     for _ in range(600):
-        if client.get("/readyz").status_code == 200:
+        answer = client.get("/readyz")
+        if answer.status_code == 200 and (not jobs or answer.json()["jobs"] == "ready"):
             return
         client.portal.call(_let_the_loop_run)  # type: ignore[union-attr]
     raise AssertionError("The service did not become ready.")

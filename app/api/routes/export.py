@@ -1,6 +1,7 @@
 """GET /v1/models/{name}/export."""
 
 import asyncio
+import errno
 import os
 import sys
 from collections import defaultdict
@@ -13,6 +14,7 @@ from fastapi.responses import FileResponse
 
 from app.api.dependencies import Predictor
 from app.api.problems import responses
+from app.jobs.files import StorageFullError
 from app.settings import Settings
 from app.vision.classifier import ModelCard
 
@@ -36,7 +38,7 @@ class Bundles:
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(self, card: ModelCard, changed: int) -> Path:
-        """Raises `ExportError`."""
+        """Raises `ExportError` or `StorageFullError`."""
         path = self._folder / f"{card.name}-{card.version}-{changed:x}.zip"
         async with self._making[card.name]:
             if not path.is_file():
@@ -58,6 +60,8 @@ class Bundles:
                 if process.returncode is None:  # the client went away
                     process.kill()
                     await process.wait()
+            if code == errno.ENOSPC:  # as `inkblot export --here` ends then
+                raise StorageFullError("The disk of the service has no room for the bundle.")
             if code or not draft.is_file():
                 raise ExportError(f"The bundle of {name} was not made: the process ended with {code}.")
             draft.replace(path)
@@ -68,7 +72,7 @@ class Bundles:
 @router.get(
     "/models/{name}/export",
     response_class=Response,
-    responses=responses("unknown-model", "model-unavailable")
+    responses=responses("unknown-model", "model-unavailable", "storage-full")
     | {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 async def export_model(name: str, request: Request, predictor: Predictor) -> FileResponse:

@@ -1,11 +1,15 @@
 """Whether the process lives, whether it can answer, and pages that explain it to people."""
 
-from fastapi import APIRouter
+import asyncio
+
+from fastapi import APIRouter, Request
 
 from app import __version__
-from app.api.dependencies import Predictor
+from app.api.dependencies import JobDesk, Predictor
 from app.api.problems import responses
 from app.api.schemas.classify import Health, Ready
+from app.jobs.damage import set_aside
+from app.settings import Settings
 
 router = APIRouter(tags=["operations"])
 
@@ -17,8 +21,8 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses=responses("model-unavailable"))
-async def readyz(predictor: Predictor) -> Ready:
-    """The default model is on its device, warm, and answers."""
+async def readyz(request: Request, predictor: Predictor) -> Ready:
+    """The default model is on its device, warm, and answers; `jobs` says whether slow work is taken, too."""
     classifier = await predictor.load()
     return Ready(
         status="ready",
@@ -26,4 +30,17 @@ async def readyz(predictor: Predictor) -> Ready:
         model=classifier.card.name,
         device=str(predictor.device),
         forward=predictor.forward_of(classifier) or "none",
+        jobs="ready" if _takes_jobs(request) else "unavailable",
+        notes=await asyncio.to_thread(_notes, request.state.settings),
     )
+
+
+def _notes(settings: Settings) -> list[str]:
+    """Names no folder: whoever may ask this need not know where the service keeps its files."""
+    aside = set_aside(settings.jobs_sqlite) if settings.jobs_sqlite else ()
+    return [f"A damaged database of jobs was set aside. {reason} `inkblot doctor` says where." for _, reason in aside]
+
+
+def _takes_jobs(request: Request) -> bool:
+    desk: asyncio.Task[JobDesk] = request.state.jobs
+    return desk.done() and not desk.cancelled() and desk.exception() is None and not request.state.outage.lasts

@@ -29,7 +29,7 @@ _STREAM: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 JobId = Annotated[str, Path(max_length=64)]
 
 
-@router.get("", dependencies=[Depends(accepts_json)], responses=responses("not-acceptable"))
+@router.get("", dependencies=[Depends(accepts_json)], responses=responses("not-acceptable", "worker-down"))
 async def list_jobs(jobs: Jobs, caller: Caller, choices: Annotated[JobChoices, Query()]) -> JobList:
     """Your jobs, newest first."""
     found = await jobs.ask(jobs.queue.list, caller, limit=choices.limit, status=choices.wanted)
@@ -40,7 +40,8 @@ async def list_jobs(jobs: Jobs, caller: Caller, choices: Annotated[JobChoices, Q
     "/{job_id}",
     dependencies=[Depends(accepts_json)],
     response_model=JobOut,
-    responses=responses("unknown-job", "gone", "not-acceptable") | {304: {"description": "As in If-None-Match"}},
+    responses=responses("unknown-job", "gone", "not-acceptable", "worker-down")
+    | {304: {"description": "As in If-None-Match"}},
 )
 async def get_job(
     job_id: JobId, request: Request, jobs: Jobs, if_none_match: Annotated[str | None, Header()] = None
@@ -53,13 +54,17 @@ async def get_job(
     return job_response(job, waited=wait, if_none_match=if_none_match)
 
 
-@router.delete("/{job_id}", status_code=204, responses=responses("unknown-job", "gone"))
+@router.delete("/{job_id}", status_code=204, responses=responses("unknown-job", "gone", "worker-down", "storage-full"))
 async def delete_job(job_id: JobId, jobs: Jobs) -> None:
     """Cancel a job if need be, and forget it and its files."""
     await jobs.ask(jobs.queue.delete, job_id)
 
 
-@router.post("/{job_id}/cancel", dependencies=[Depends(accepts_json)], responses=responses("unknown-job", "gone"))
+@router.post(
+    "/{job_id}/cancel",
+    dependencies=[Depends(accepts_json)],
+    responses=responses("unknown-job", "gone", "worker-down", "storage-full"),
+)
 async def cancel_job(job_id: JobId, jobs: Jobs) -> JobOut:
     """Stop a job at its next step; its last preview is kept. A job that has ended stays as it is."""
     return JobOut.of(await jobs.ask(jobs.queue.cancel, job_id))
@@ -68,7 +73,7 @@ async def cancel_job(job_id: JobId, jobs: Jobs) -> JobOut:
 @router.get(
     "/{job_id}/events",
     response_model=JobEventList,
-    responses=responses("unknown-job", "gone", "not-acceptable")
+    responses=responses("unknown-job", "gone", "not-acceptable", "worker-down")
     | {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def get_events(
@@ -91,7 +96,7 @@ async def get_events(
 @router.get(
     "/{job_id}/files/{name}",
     response_class=Response,
-    responses=responses("unknown-job", "unknown-file", "gone")
+    responses=responses("unknown-job", "unknown-file", "gone", "worker-down", "storage-down")
     | {200: {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
 )
 async def get_file(

@@ -265,3 +265,7 @@ class Ready(Health):
     model: str
     device: str
     forward: str = Field(description="What answers: the engine, device and precision that the start-up probe chose.")
+    jobs: Literal["ready", "unavailable"] = Field(
+        description="Whether slow work is taken; pictures are classified without it."
+    )
+    notes: list[str] = Field(description="What a person should look at; mostly nothing.")
