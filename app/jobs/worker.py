@@ -16,13 +16,14 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from dbos import DBOS
-from dbos import error as errors
 from safetensors.torch import load, save
 from torch import Tensor
 
+from app.jobs import dbos_log
 from app.jobs.database import Alive, is_set_aside
 from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
-from app.jobs.files import PREVIEW, FileStore, StorageFullError, is_full
+from app.jobs.failure import failure
+from app.jobs.files import PREVIEW, FileStore
 from app.jobs.job import DeadlineExceededError
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
@@ -67,10 +68,7 @@ class Worker:
         keep: timedelta,
         on_thread: Callable[[], Any] = lambda: None,
     ) -> None:
-        """`outage` is the engine's; `lock` is held, and its name is the worker's (see `database.first_free`).
-
-        `running` jobs run at once, and are kept for `keep`.
-        """
+        """`lock` is held (see `database.first_free`), and its name is the worker's. Ended jobs are kept for `keep`."""
         self._database, self._files, self._device = engine, files, device
         self._outage = outage
         self._tasks, self._training_jobs = tasks, training_jobs
@@ -134,8 +132,7 @@ class Worker:
                 "log_level": "WARNING",
             }
         )
-        logging.getLogger("dbos").addFilter(_is_news)
-        logging.getLogger("dbos").addFilter(lambda _: not self._outage.lasts)  # which tells the log in its own way
+        dbos_log.quieten(self._outage)
         DBOS.launch()
         DBOS.register_queue(
             QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
@@ -164,13 +161,9 @@ class Worker:
         except CanceledError:
             record = {"status": "canceled"}
         except DeadlineExceededError:
-            detail = "The time that was given with deadline_s is over."
-            record = {"status": "failed", "error": {"kinds": [DeadlineExceededError.__name__], "detail": detail}}
+            record = failure(identity, DeadlineExceededError("The time that was given with deadline_s is over."))
         except Exception as error:  # a failed job must not stop the next one
-            told = StorageFullError("The disk of the worker has no room left.") if is_full(error) else error
-            kinds = kinds_of(told)
-            record = {"status": "failed", "error": {"kinds": kinds, "detail": str(told)}}
-            log.warning("The job %s failed: %s", identity, error, exc_info=None if kinds else error)
+            record = failure(identity, error)
         finally:
             self._ours.pop(identity, None)
         news.put_nowait(None)
@@ -305,15 +298,3 @@ class Worker:
         old = self._files.jobs(older_than=_YOUNG)
         for identity in old - self._tables.states(old).keys():
             self._files.delete(identity)
-
-
-def kinds_of(error: Exception) -> list[str]:
-    """The names of our own classes of an error, the most special first; none for a bug. The API translates them."""
-    return [kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("app.")]
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Not that a job was canceled or deleted while it ran, which DBOS takes for an error of ours."""
-    error = record.exc_info[1] if record.exc_info else None
-    unwanted = (errors.DBOSAwaitedWorkflowCancelledError, errors.DBOSNonExistentWorkflowError)
-    return not isinstance(error, unwanted) and "is no longer owned" not in record.getMessage()
