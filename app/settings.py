@@ -147,7 +147,7 @@ class Settings:
     max_pictures: int = _setting(16, _whole, "pictures in one request")
     max_pixels: int = _setting(25_000_000, _whole, "pixels of a picture, read from its header before decoding")
     formats: tuple[str, ...] = _setting(
-        ("JPEG", "PNG", "WEBP", "GIF"), _formats, "accepted formats; BMP and TIFF can be added"
+        ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC"), _formats, "accepted formats; BMP and TIFF can be added"
     )
     worker: str = _setting(
         "child",

@@ -100,7 +100,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "invalid-archive": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "The archive cannot be used",
-        "Send a zip with a folder for each class and pictures in it; `detail` says what is wrong with this one.",
+        "Send a zip, tar or tar.gz with a folder for each class; `detail` says what is wrong with this one.",
     ),
     "not-enough-images": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,

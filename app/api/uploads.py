@@ -17,6 +17,7 @@ from app.api.errors import BodyTimeoutError, MalformedRequestError, UploadsFullE
 from app.settings import Settings
 from app.vision.transfer.archive import Archive
 
+_ARCHIVES: Final = (".zip", ".tm", ".tar", ".tar.gz", ".tgz")
 _AT_ONCE: Final = 4
 _PATIENCE: Final = 10
 """Times the seconds that the body of any other request has."""
@@ -24,7 +25,7 @@ _PATIENCE: Final = 10
 
 @asynccontextmanager
 async def received(request: Request) -> AsyncIterator[Path]:
-    """The zip that was sent, or one of the form's `files`; it has been found to hold enough to learn from.
+    """The archive that was sent, or a zip of the form's `files`; it has been found to hold enough to learn from.
 
     Raises `DatasetError`, `NotEnoughImagesError`, `UploadsFullError`, or what concerns the body.
     """
@@ -72,7 +73,7 @@ async def _receive(request: Request, settings: Settings, file: IO[bytes]) -> Non
         await asyncio.to_thread(file.write, chunk)
     if not size:
         raise MalformedRequestError(
-            "The request has no body: send a zip with a folder a class, or a form with `files`."
+            "The request has no body: send a zip, a tar or a tar.gz of pictures, or a form with `files`."
         )
     file.flush()
 
@@ -102,7 +103,7 @@ async def _receive_form(request: Request, most: int, file: IO[bytes]) -> None:
 class _Folder:
     """A zip of a form's files, under the names that a browser gives those of a folder (`label/name.jpg`).
 
-    A lone zip among them is taken as the archive itself; hence the first one waits.
+    A lone archive among them is taken as it is; hence the first one waits.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -112,7 +113,7 @@ class _Folder:
 
     def add(self, sent: Sequence[UploadFile]) -> None:
         for one in sent:
-            if self._first is None and self._archive is None and (one.filename or "").lower().endswith(".zip"):
+            if self._first is None and self._archive is None and _is_archive(one):
                 self._first = one
             else:
                 self._write(one)
@@ -129,7 +130,7 @@ class _Folder:
             self._first.file.close()
         else:
             raise MalformedRequestError(
-                "The form has no file: send `files` that are named like label/name.jpg, or a zip."
+                "The form has no file: send `files` that are named like label/name.jpg, or an archive."
             )
         self._file.flush()
 
@@ -147,10 +148,14 @@ class _Folder:
         sent.file.close()
 
 
+def _is_archive(sent: UploadFile) -> bool:
+    return (sent.filename or "").lower().endswith(_ARCHIVES)
+
+
 def _copy(sent: UploadFile, into: IO[bytes]) -> None:
     shutil.copyfileobj(sent.file, into, 1 << 20)
 
 
 def _check(path: Path, settings: Settings) -> None:
-    with Archive(path, settings.dataset_limits) as archive:
+    with Archive(path, settings.dataset_limits, scratch=path.parent) as archive:
         archive.check()

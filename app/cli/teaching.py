@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, cast
-from zipfile import ZIP_STORED, ZipFile, is_zipfile
+from zipfile import ZIP_STORED, ZipFile
 
 import typer
 from rich.console import Console
@@ -39,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def teach(
-    pictures: Annotated[Path, typer.Argument(help="A folder with a folder for each class, or a zip of one.")],
+    pictures: Annotated[Path, typer.Argument(help="A folder with a folder for each class, or a zip, tar or tar.gz.")],
     name: Annotated[str, typer.Option(help="Of the new model: small letters, digits, - and _.")],
     backbone: Annotated[str, typer.Option(help="What to transfer from.")] = "efficientnet_lite0",
     mode: Annotated[
@@ -103,10 +103,12 @@ def export(
 
 @contextmanager
 def _archive(pictures: Path, strangers: Sequence[str], labels: Path | None) -> Iterator[BinaryIO]:
-    """One zip of all, in a file that is gone afterwards. A zip that was given is taken as it is."""
+    """One zip of all, in a file that is gone afterwards. An archive that was given is taken as it is."""
+    from app.vision.transfer.members import is_archive
+
     if pictures.is_file():
-        if not is_zipfile(pictures) or strangers or labels:
-            raise typer.BadParameter(f"{pictures} is no folder; a zip is taken alone, as it is.")
+        if not is_archive(pictures) or strangers or labels:
+            raise typer.BadParameter(f"{pictures} is no folder; a zip, tar or tar.gz is taken alone, as it is.")
         with pictures.open("rb") as file:
             yield file
         return
@@ -150,6 +152,7 @@ def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[s
     record = {**taught.record, **{name: own[name] for name in _OWN if name in own}}
     write(folder, record, {name: data for name, data in taught.files.items() if name != EXAMPLES})
     return {
+        "layout": record["training"]["layout"],
         "metrics": record["metrics"],
         "worst": [vars(one) | {"picture": one.name, "thumbnail": None} for one in taught.worst],
         "warnings": [vars(one) for one in taught.warnings],
@@ -198,12 +201,15 @@ def _export_here(model: str, path: Path) -> None:
 def _report(name: str, result: Mapping[str, Any]) -> None:
     metrics, console = result["metrics"], Console(width=None if sys.stdout.isatty() else _PAGE)
     low, high = metrics["accuracy_interval"]
+    method = metrics["validation"]["method"]
+    by = "of the test set" if method == "test-set" else f"by heads that had not seen them ({method})"
     console.print(
         f"[bold]{name}[/]: {metrics['accuracy']:.1%} right (95 % interval {low:.1%} to {high:.1%}), judged on "
-        f"{metrics['pictures_judged']} pictures by heads that had not seen them ({metrics['validation']['method']})",
+        f"{metrics['pictures_judged']} pictures {by}",
         soft_wrap=True,
         highlight=False,
     )
+    console.print(plain(f"  {result['layout']['detail']}"), soft_wrap=True)
     zero_shot = metrics["zero_shot_accuracy"]
     without = "" if zero_shot is None else f"; without any teaching {zero_shot:.1%}"
     error = metrics["calibration_error"]

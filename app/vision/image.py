@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 Canvas = NDArray[np.uint8]
 """8-bit RGB `(H, W, 3)`."""
 
-FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC", "BMP", "TIFF")
 """What can be allowed; anything else (EPS, ICO, PSD …) never reaches its decoder."""
 
 _ORIENTATION: Final = 0x0112
@@ -43,6 +43,9 @@ _SIGNATURES: Final = (
     (b"PK\x03\x04", "ZIP archive"),
     (b"\x1f\x8b", "gzip archive"),
 )
+_HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+_NAMES: Final = {"MPO": "JPEG", "HEIF": "HEIC"}
+"""Of formats that Pillow calls otherwise."""
 # Pillow's plugins raise all of these for broken files.
 _BROKEN: Final = (
     ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError, RuntimeError,
@@ -65,7 +68,7 @@ class ImageTooLargeError(InvalidImageError):
 
 @dataclass(frozen=True)
 class ImageLimits:
-    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF")
+    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC")
     max_pixels: int = 25_000_000
 
 
@@ -105,9 +108,9 @@ class Picture:
         """
         with _open(data, limits) as image:
             width, height = image.size
-            name = "JPEG" if image.format == "MPO" else image.format or "unknown"
+            name = _NAMES.get(image.format or "unknown", image.format or "unknown")
             try:
-                if preprocessing is not None:
+                if preprocessing is not None and name == "JPEG":  # HEIC would take its thumbnail, which may be another
                     image.draft(None, _enough_for(preprocessing, width, height))
                 image.load()
                 orientation = _orientation(image)
@@ -141,7 +144,7 @@ def _open(data: bytes, limits: ImageLimits) -> Image.Image:
         accepted = ", ".join(limits.formats)
         raise UnsupportedImageError(f"This is {found or 'not a picture'}; accepted are {accepted}.")
     try:
-        image = Image.open(BytesIO(data), formats=(found,))
+        image = _heic(data) if found == "HEIC" else Image.open(BytesIO(data), formats=(found,))
     except _BOMB:
         raise ImageTooLargeError(f"The picture has more than {limits.max_pixels:,} pixels.") from None
     except UnidentifiedImageError:
@@ -161,11 +164,26 @@ def _signature(data: bytes) -> str | None:
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     if data[4:8] == b"ftyp":
-        return "AVIF" if b"avif" in data[8:32] else "HEIC or a video"
+        return _isobmff(data)
     start = data[:256].lstrip().lower()
     if start.startswith((b"<svg", b"<?xml", b"<html", b"<!doctype")):
         return "SVG or HTML text"
     return next((name for signature, name in _SIGNATURES if data.startswith(signature)), None)
+
+
+def _isobmff(data: bytes) -> str:
+    """By the brands with which the file says what can read it."""
+    brands = {data[place : place + 4] for place in range(8, min(int.from_bytes(data[:4], "big"), 256), 4)}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    return "HEIC" if brands & _HEIF_BRANDS else "a video"
+
+
+def _heic(data: bytes) -> Image.Image:
+    from pillow_heif import HeifImageFile  # its library is loaded for those alone who have such pictures
+
+    image: Image.Image = HeifImageFile(BytesIO(data))
+    return image
 
 
 def _enough_for(preprocessing: Preprocessing, width: int, height: int) -> tuple[int, int]:

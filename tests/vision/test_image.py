@@ -1,10 +1,14 @@
 import io
 import json
+import struct
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
 from PIL import Image
+from pillow_heif import from_pillow
 
 from app.vision.image import (
     FORMATS,
@@ -22,6 +26,9 @@ FIT = Preprocessing()
 
 def saved(image: Image.Image, format: str = "PNG", **choices: object) -> bytes:  # noqa: A002
     buffer = io.BytesIO()
+    if format == "HEIC":
+        from_pillow(image).save(buffer, **choices)
+        return buffer.getvalue()
     image.save(buffer, format, **choices)
     return buffer.getvalue()
 
@@ -135,7 +142,7 @@ def test_the_format_is_found_from_the_bytes_and_only_allowed_ones_are_decoded(ph
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg xmlns='x'/>", b"PK\x03\x04", b"\0\0\0\x18ftypheic"]
+    "data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg xmlns='x'/>", b"PK\x03\x04", b"\0\0\0\x18ftypisom"]
 )
 def test_what_is_no_picture_is_named(data: bytes) -> None:
     with pytest.raises(UnsupportedImageError):
@@ -143,10 +150,56 @@ def test_what_is_no_picture_is_named(data: bytes) -> None:
 
 
 def test_a_cut_off_file_is_invalid(photo: Image.Image) -> None:
-    for name in ("PNG", "JPEG", "WEBP"):
+    for name in ("PNG", "JPEG", "WEBP", "AVIF", "HEIC"):
         data = saved(photo, name)
         with pytest.raises(InvalidImageError):
             Picture.read(data[: len(data) // 2], LIMITS)
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIC"])
+def test_what_phones_write_is_read(photo: Image.Image, format: str) -> None:  # noqa: A002
+    data = saved(photo, format, quality=90)
+    picture = Picture.read(data, LIMITS, preprocessing=FIT)
+    assert (picture.format, picture.width, picture.height) == (format, 640, 360)
+    assert distance(data, saved(photo)) < 4
+    turned = photo.transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    upright = Picture.read(saved(turned, format, quality=90, exif=exif.tobytes()), LIMITS)
+    assert (upright.width, upright.height) == photo.size
+    assert np.abs(upright.pixels().astype(float) - np.asarray(photo)).mean() < 6
+    clear = Image.new("RGBA", (64, 64), (10, 20, 30, 0))
+    assert (Picture.read(saved(clear, format), LIMITS).pixels() > 250).all()
+    with pytest.raises(UnsupportedImageError, match=f"This is {format}"):
+        Picture.read(data, ImageLimits(("JPEG",)))
+
+
+@pytest.mark.parametrize("format", ["AVIF", "HEIC"])
+def test_the_pixels_of_what_phones_write_are_bounded(photo: Image.Image, format: str) -> None:  # noqa: A002
+    data = saved(photo, format)
+    with pytest.raises(ImageTooLargeError, match="640×360 pixels; at most 200,000"):
+        Picture.read(data, ImageLimits(max_pixels=200_000))
+    lying = bytearray(data)
+    place = data.index(b"ispe") + 8
+    lying[place : place + 8] = struct.pack(">II", 10, 10)
+    if format == "HEIC":
+        with pytest.raises(InvalidImageError, match="Security limit exceeded"):
+            Picture.read(bytes(lying), LIMITS)
+    else:  # scaled to what it says
+        assert Picture.read(bytes(lying), LIMITS).image.size == (10, 10)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC"])
+def test_a_damaged_file_is_a_picture_or_one_of_our_errors(photo: Image.Image, format: str) -> None:  # noqa: A002
+    data, random = saved(photo.resize((64, 48)), format), Random(0)
+    for number in range(300):
+        wrong = bytearray(data)
+        for _ in range(random.choice((1, 2, 5, 20))):
+            wrong[random.randrange(len(wrong))] = random.randrange(256)
+        if number % 4 == 0:
+            del wrong[random.randrange(len(wrong)) :]
+        with suppress(InvalidImageError):
+            assert Picture.read(bytes(wrong), LIMITS, preprocessing=FIT).canvas(FIT).shape == (224, 224, 3)
 
 
 def test_the_size_is_read_from_the_header_before_anything_is_decoded() -> None:

@@ -22,12 +22,19 @@ from app.vision.transfer.examples import Examples, NoExamplesError, check_names
 router = APIRouter(tags=["models"])
 PATH: Final = "/v1/models"
 
+_ARCHIVES: Final = ("application/zip", "application/gzip", "application/x-tar", "application/octet-stream")
 _ARCHIVE_BODY = {
     "requestBody": {
         "required": True,
-        "description": "A zip with a folder for each class, or a form with files that are named label/name.jpg.",
+        "description": (
+            "A zip, a tar or a tar.gz of pictures, whatever its Content-Type says, or a form with files that are named "
+            "label/name.jpg. What they show is said by a folder for each class, also within `train`, `val` and `test` "
+            "(of which the last judges); by names like `cat.0.jpg` or `Abyssinian_12.jpg`; by a `labels.csv` beside "
+            "them; or by a project of Teachable Machine (`.tm`). The job's result tells which it was, in `layout`; "
+            "what can be read in two ways is refused."
+        ),
         "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            **{kind: {"schema": {"type": "string", "format": "binary"}} for kind in _ARCHIVES},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
