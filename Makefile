@@ -11,7 +11,7 @@ STRANGERS = --strangers flowers=$(DATA)/flowers/train --strangers brain-mri=$(DA
 	--strangers insects=$(DATA)/hymenoptera/train
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-fast lint check format bench models image lock clean
+.PHONY: help install serve test test-fast lint check format bench models image lock vendor clean
 
 help:  ## Show this list.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -76,6 +76,9 @@ image:  ## Build the container image.
 lock: | $(UV)  ## Resolve the pins anew.
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+vendor:  ## Bring what the page borrows from npm anew (pinned in .ci/vendor.py; needs npm).
+	$(PYTHON) .ci/vendor.py
 
 clean:  ## Remove the environment and every cache; keeps var, where jobs and trained models live.
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .coverage

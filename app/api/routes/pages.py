@@ -1,12 +1,14 @@
-"""Pages for people: the API's documentation and what each problem means. Nothing on them leaves the origin."""
+"""Pages for people: the page itself, the API's documentation, what each problem means. Nothing leaves the origin."""
 
+import mimetypes
 import re
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
@@ -17,6 +19,16 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+_STRICT: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
+)
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": _STRICT,
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Cache-Control": "no-cache",
+}
 _PROBLEM: Final = """<!doctype html>
 <html lang="en">
   <head>
@@ -44,8 +56,8 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def home() -> RedirectResponse:
-    return RedirectResponse("/docs/")
+async def home() -> FileResponse:
+    return FileResponse(WEB / "page" / "index.html", headers=_PAGE_HEADERS)
 
 
 @router.get("/problems/{slug}")
@@ -63,15 +75,25 @@ async def problem(slug: str) -> HTMLResponse:
     return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY})
 
 
-class Docs(StaticFiles):
-    """swagger-ui as its makers built it, under a policy that lets it talk to this origin only."""
+class Files(StaticFiles):
+    """Files of the repository, all with the same headers."""
+
+    def __init__(self, *args: Any, headers: Mapping[str, str], **kwargs: Any) -> None:  # noqa: ANN401 -- as in StaticFiles
+        super().__init__(*args, **kwargs)
+        self._headers = headers
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:  # noqa: ANN401 -- as in StaticFiles
         response = super().file_response(*args, **kwargs)
-        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers.update(self._headers)
         return response
 
 
 def install(app: FastAPI) -> None:
+    # Bare machines do not know it, and a browser runs no module that is called application/octet-stream.
+    mimetypes.add_type("text/javascript", ".mjs")
+    mimetypes.add_type("image/webp", ".webp")
     app.include_router(router)
-    app.mount("/docs", Docs(directory=WEB / "docs", html=True))
+    # swagger-ui is as its makers built it, under a policy that lets it talk to this origin only.
+    app.mount("/docs", Files(directory=WEB / "docs", html=True, headers={"Content-Security-Policy": _POLICY}))
+    app.mount("/page", Files(directory=WEB / "page", headers=_PAGE_HEADERS))
+    app.mount("/samples", Files(directory=WEB / "samples", headers={"Cache-Control": "no-cache"}))

@@ -1,0 +1,73 @@
+"""Brings what the page and its tests borrow from npm, pinned, and writes down where each file comes from.
+
+`python .ci/vendor.py` (or `make vendor`) needs npm; nothing else does, since the files are committed.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "app" / "web" / "page" / "vendor"
+TESTS = ROOT / "tests" / "web" / "vendor"
+# A browser resolves paths, not names of packages; an import map would be a script within the page, which is forbidden.
+NEIGHBOURS = {
+    '"preact"': '"./preact.mjs"',
+    '"preact/hooks"': '"./hooks.mjs"',
+    '"@preact/signals-core"': '"./signals-core.mjs"',
+}
+WANTED = [
+    (PAGE, "preact", "11.2.0", {"dist/preact.mjs": "preact.mjs", "hooks/dist/hooks.mjs": "hooks.mjs"}),
+    (PAGE, "htm", "3.1.1", {"dist/htm.mjs": "htm.mjs"}),
+    (PAGE, "@preact/signals", "2.11.4", {"dist/signals.mjs": "signals.mjs"}),
+    (PAGE, "@preact/signals-core", "1.14.5", {"dist/signals-core.mjs": "signals-core.mjs"}),
+    (PAGE, "uplot", "1.6.32", {"dist/uPlot.iife.min.js": "uplot.js", "dist/uPlot.min.css": "uplot.css"}),
+    (TESTS, "axe-core", "4.14.1", {"axe.min.js": "axe.min.js"}),
+]
+
+
+def main() -> None:
+    entries: dict[Path, list[dict[str, object]]] = {PAGE: [], TESTS: []}
+    for folder, package, version, files in WANTED:
+        entries[folder].append(brought(folder, package, version, files))
+    for folder, listed in entries.items():
+        text = json.dumps({"packages": listed}, indent=2) + "\n"
+        (folder / "manifest.json").write_text(text, encoding="utf-8")
+
+
+def brought(folder: Path, package: str, version: str, files: dict[str, str]) -> dict[str, object]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as place:
+        command = ["npm", "pack", "--json", f"{package}@{version}"]
+        packed = json.loads(subprocess.run(command, cwd=place, check=True, capture_output=True).stdout)  # noqa: S603 -- as pinned above
+        told = next(iter(packed.values())) if isinstance(packed, dict) else packed[0]
+        with tarfile.open(Path(place) / told["filename"]) as archive:
+            archive.extractall(place, filter="data")
+        unpacked = Path(place) / "package"
+        licence = f"LICENSE-{package.strip('@').replace('/', '-')}.txt"
+        (folder / licence).write_bytes((unpacked / "LICENSE").read_bytes())
+        for source, name in files.items():
+            (folder / name).write_text(adapted((unpacked / source).read_text(encoding="utf-8")), encoding="utf-8")
+        declared = json.loads((unpacked / "package.json").read_text(encoding="utf-8"))
+    return {
+        "package": package,
+        "version": version,
+        "licence": declared["license"],
+        "licence_file": licence,
+        "integrity": told["integrity"],
+        "files": {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in files.values()},
+    }
+
+
+def adapted(text: str) -> str:
+    for package, neighbour in NEIGHBOURS.items():
+        text = text.replace(f"from{package}", f"from{neighbour}")
+    return re.sub(r"\n?//# sourceMappingURL=\S+\n?", "\n", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+// The one way to the service: what goes wrong becomes a `Problem`, what is worth waiting for is waited for.
+import { signal } from "./html.js";
+import { t } from "./words.js";
+
+/** Whether the service can be reached; whoever failed because it was away asks again when this becomes true. */
+export const reachable = signal(true);
+/** Counts the times that the service came back. */
+export const returns = signal(0);
+/** Whether an answer waits for its model to be loaded. */
+export const warming = signal(false);
+
+const PATIENCE = 40;
+const WORTH_WAITING = new Set(["model-loading", "overloaded"]);
+
+/** Something that a person has to know. `slug` is that of `/problems/…`, or `unreachable`. */
+export class Problem extends Error {
+  /** @param {string} slug @param {Record<string, any>} body @param {number} retryAfter */
+  constructor(slug, body, retryAfter = 0) {
+    super(body.detail ?? slug);
+    this.slug = slug;
+    this.body = body;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** @param {string} path @param {Record<string, unknown>} [query] */
+export function address(path, query = {}) {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== null && value !== "");
+  const text = new URLSearchParams(given.map(([name, value]) => [name, String(value)])).toString();
+  return text ? `${path}?${text}` : path;
+}
+
+/**
+ * @param {string} path
+ * @param {{method?: string, query?: Record<string, unknown>, body?: BodyInit, headers?: Record<string, string>, signal?: AbortSignal, form?: string}} [request]
+ * @returns {Promise<Response>}
+ */
+export async function ask(path, { query, headers = {}, form = "application/json", ...rest } = {}) {
+  for (let attempt = 0; ; attempt += 1) {
+    const answer = await sent(address(path, query), { ...rest, headers: { Accept: form, ...headers } });
+    if (answer.ok || answer.status === 304) {
+      warming.value = false;
+      return answer;
+    }
+    const problem = await problemOf(answer);
+    if (!WORTH_WAITING.has(problem.slug) || attempt >= PATIENCE || rest.signal?.aborted) {
+      warming.value = false;
+      throw problem;
+    }
+    warming.value = problem.slug === "model-loading";
+    await pause((problem.retryAfter || 1) * 1000, rest.signal);
+  }
+}
+
+/** @param {string} path @param {Parameters<typeof ask>[1]} [request] @returns {Promise<any>} */
+export async function askJson(path, request) {
+  const answer = await ask(path, request);
+  return answer.status === 204 ? null : answer.json();
+}
+
+/** @param {string} url @param {RequestInit} request */
+async function sent(url, request) {
+  try {
+    const answer = await fetch(url, request);
+    if (!reachable.value) cameBack();
+    return answer;
+  } catch (error) {
+    if (request.signal?.aborted) throw error;
+    wentAway();
+    throw new Problem("unreachable", {});
+  }
+}
+
+/** @param {Response} answer */
+async function problemOf(answer) {
+  const retryAfter = Number(answer.headers.get("Retry-After")) || 0;
+  try {
+    const body = await answer.json();
+    return new Problem(String(body.type).split("/").pop() ?? "internal", body, retryAfter);
+  } catch {
+    return new Problem("internal", { detail: `HTTP ${answer.status}` }, retryAfter);
+  }
+}
+
+function cameBack() {
+  reachable.value = true;
+  returns.value += 1;
+}
+
+function wentAway() {
+  if (!reachable.value) return;
+  reachable.value = false;
+  const look = async () => {
+    try {
+      await fetch("/healthz", { cache: "no-store" });
+      if (!reachable.value) cameBack();
+    } catch {
+      setTimeout(look, 1000);
+    }
+  };
+  setTimeout(look, 1000);
+}
+
+/** @param {number} milliseconds @param {AbortSignal | null} [stop] @returns {Promise<void>} */
+export function pause(milliseconds, stop) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, milliseconds);
+    stop?.addEventListener("abort", () => {
+      clearTimeout(timer);
+      reject(new DOMException("", "AbortError"));
+    });
+  });
+}
+
+/** What to tell a person: a title and a sentence. @param {unknown} error */
+export function told(error) {
+  if (!(error instanceof Problem)) return { title: t("problem.internal"), text: String(error), id: "" };
+  const known = ["unreachable", "unsupported-image", "invalid-image", "image-too-large", "body-too-large", "queue-full",
+    "gone", "unknown-job", "unknown-model", "worker-down", "storage-full", "not-enough-images", "model-exists", "target-is-source",
+    "invalid-archive", "no-examples", "unknown-label", "model-unavailable", "overloaded", "deadline-exceeded", "worker-died"];
+  const slug = known.includes(error.slug) ? error.slug : "internal";
+  const limits = { seconds: error.retryAfter || 10, detail: error.message };
+  const text = slug === "internal" ? error.message : t(`advice.${slug}`, limits);
+  return { title: t(`problem.${slug}`), text, id: slug === "internal" ? (error.body.request_id ?? "") : "" };
+}

@@ -1,0 +1,103 @@
+// Fool: a change that people do not see, and the network does.
+import { html, useEffect, useState } from "../html.js";
+import { Note, Trouble, useAnswer } from "../asking.js";
+import { useDisplay } from "../drawer.js";
+import { Failed, Lost, Queued, Running, useJob, useOrder } from "../job_view.js";
+import { isFinal } from "../jobs.js";
+import { labelsOf, model, search } from "../models.js";
+import { Combo, Dock, Foot, Head, Pick, quoted } from "../parts.js";
+import { picture } from "../picture.js";
+import { change } from "../orders.js";
+import { recipeOf } from "../recipes.js";
+import { go, route } from "../route.js";
+import { article, language, percent, rich, t } from "../words.js";
+import { useClassification } from "./classify.js";
+import { Fooled } from "./fooled.js";
+
+const METHODS = ["robust", "minimal", "pgd", "fgsm", "lesson"];
+const FIRST = { imagenet: "tabby", pets: "Bengal" };
+
+/** The class that is furthest from what it is now, of two; else one that is known to work. @param {string} name @param {any[]} labels @param {string | undefined} now */
+function firstTarget(name, labels, now) {
+  const wanted = labels.find((one) => one.label === FIRST[name] && one.label !== now);
+  return (wanted ?? labels.find((one) => one.label !== now))?.label ?? "";
+}
+
+/** @param {any} job @param {number} levels */
+const stronger = (job, levels) => ({ ...Object.fromEntries(Object.entries(job.input).filter(([key]) => key !== "steps")), epsilon: `${levels}/255` });
+
+/** @param {{now: any, give: any, display: (label: string) => string}} props */
+function Missed({ now, give, display }) {
+  const { result, input } = now.job;
+  const next = Math.min(32, Math.max(12, 3 * Number.parseInt(result.perturbation.linf, 10)));
+  const kept = recipeOf(now.job.id);
+  const again = (changes) => give(async () => go("fool", (await change({ ...stronger(now.job, next), ...changes }, await pictureOf(now.job, kept))).id, route.value.choices));
+  return html`<${Note} title=${t("fool.missed", { n: result.perturbation.linf })}><p>${rich("fool.missed.text", { name: display(input.target ?? result.after.label), score: percent(input.target && result.after.label !== input.target ? (now.job.progress?.score ?? 0) : result.after.score) })}</p>
+    <div class="row"><button type="button" class="btn main" onClick=${() => again({})}>${t("fool.try", { n: next })}</button><button type="button" class="btn" onClick=${() => again({ steps: 80 })}>${t("fool.more")}</button></div><//>`;
+}
+
+/** The picture that a job was about: it is among the files of the job. @param {any} job @param {any} kept */
+async function pictureOf(job, kept) {
+  const href = job?.result?.files?.original;
+  if (!href) return picture.value;
+  const blob = await (await fetch(href)).blob();
+  return { id: kept?.picture ?? "", name: "original.png", blob, url: "", width: 0, height: 0 };
+}
+
+/** @param {{now: any}} props */
+function Changing({ now }) {
+  const shown = picture.value;
+  return html`<div class="grid"><div class="c7"><div class="pic">${now.preview || shown ? html`<img class="sq" src=${now.preview || shown?.url} alt=${t("fool.preview", { step: now.job.progress?.step ?? 0 })} />` : ""}</div></div>
+    <div class="c5 stack"><p class="say voice">${typeof now.job.progress?.score === "number" ? percent(now.job.progress.score) : "…"}</p><p class="quiet small">${t("fool.certain")}</p>
+    <${Running} now=${now} label=${t("fool.changing")} stop=${t("state.stop")} /><${Lost} now=${now} /></div></div>`;
+}
+
+export function Fool() {
+  const id = route.value.argument;
+  const now = useJob(id);
+  const shown = picture.value;
+  const name = model.value;
+  const { value: found, problem: unseen } = useClassification(name, shown, 3);
+  const labels = useAnswer(() => labelsOf(name), [name, language.value]).value ?? [];
+  const [target, setTarget] = useState("");
+  const [method, setMethod] = useState("robust");
+  const [levels, setLevels] = useState(4);
+  const { busy, problem, wait, give } = useOrder();
+  const input = now.job?.input;
+  const display = useDisplay(input?.model ?? name);
+  useEffect(() => {
+    if (!input) return;
+    setTarget(input.target ?? "");
+    setMethod(input.method);
+    if (input.epsilon) setLevels(Math.round(input.epsilon * 255));
+  }, [input?.seed, id]);
+  const wanted = labels.some((one) => one.label === target) ? target : firstTarget(name, labels, found?.predictions[0].label);
+  const query = { model: name, target: wanted, method, epsilon: method === "minimal" ? undefined : `${levels}/255` };
+  const start = (event, changes = {}) => {
+    event?.preventDefault();
+    give(async () => {
+      const of = event ? shown : await pictureOf(now.job, recipeOf(id));
+      go("fool", (await change({ ...query, ...changes }, of)).id, route.value.choices);
+    });
+  };
+  const { job } = now;
+  const again = recipeOf(id) && (() => start(undefined, recipeOf(id)?.input));
+  const where = `${location.origin}/v1/adversarial-images?model=${name}&target=${encodeURIComponent(wanted)}&method=${method}${query.epsilon ? `&epsilon=${query.epsilon}` : ""}`;
+  const file = shown?.name ?? "dog.png";
+  return html`<${Head} title=${t("fool.title")} text=${t("fool.text")}><${Dock} /><//>
+    <form class="controls" onSubmit=${start}><${Combo} label=${t("fool.target")} value=${labels.find((one) => one.label === wanted)?.display ?? wanted} find=${(text) => search(labels, text)} onChoose=${(one) => setTarget(one.label)} />
+    <${Pick} label=${t("fool.method")} value=${method} onChange=${setMethod} options=${METHODS.map((key) => [key, t(`attack.${key}`)])} />
+    <label class="field"><span>${method === "minimal" ? t("fool.least") : t("fool.strength", { n: levels })}</span><input type="range" min="1" max="16" value=${levels} disabled=${method === "minimal"} aria-label=${t("fool.strength.label")} onInput=${(event) => setLevels(Number(event.target.value))} /></label>
+    <button class="btn main" disabled=${busy || wait > 0 || !shown || !wanted}>${wait ? t("state.in", { what: t("fool.do"), n: wait }) : t("fool.do")}</button></form>
+    <p class="small quiet method">${t(`attack.${method}.text`)}</p><${Trouble} problem=${problem ?? unseen} />
+    <hr /><div aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} again=${again} />
+    ${!id && html`<${Before} shown=${shown} found=${found} />`}${job?.status === "queued" && html`<${Queued} now=${now} />`}${job?.status === "running" && html`<${Changing} now=${now} />`}
+    ${job?.status === "canceled" && html`<${Note} title=${t("state.stopped")}><p>${t("fool.stopped")}</p><//>`}
+    ${job?.status === "succeeded" && html`${!job.result.success && html`<${Missed} now=${now} give=${give} display=${display} />`}<${Fooled} key=${job.id} now=${now} display=${display} least=${() => start(undefined, { ...job.input, method: "minimal", steps: undefined, epsilon: undefined, seed: undefined })} />`}</div>
+    <${Foot} curl=${`curl --data-binary @${quoted(file)} -H 'Prefer: wait=60' ${quoted(where)}`} recipe=${{ kind: "adversarial_image", ...(input ?? query) }} end=${id}
+      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    job = inkblot.fool(Path("${file}").read_bytes(), model="${name}", target=${JSON.stringify(wanted)}, method="${method}")\n    *_, end = inkblot.follow(job)`} />`;
+}
+
+/** @param {{shown: any, found: any}} props */
+const Before = ({ shown, found }) => html`<div class="grid"><div class="c6">${shown && html`<div class="pic"><img class="sq" src=${shown.url} alt=${t("picture.yours")} /></div>`}</div>
+  <div class="c6 stack">${found && html`<p class="say">${rich("fool.now", { a: article(found.predictions[0].display), name: html`<span class="voice">${found.predictions[0].display}</span>` })}</p>`}<p class="quiet">${t("fool.invite")}</p></div></div>`;

@@ -1,0 +1,81 @@
+// What became of it: before, the change, after; how it looks closely, what it survives, whom else it fools.
+import { html, useState } from "../html.js";
+import { askJson } from "../api.js";
+import { Trouble, useAnswer } from "../asking.js";
+import { Icon } from "../icons.js";
+import { ScoreCurve } from "../job_view.js";
+import { Answers, Choice, Compare, Flip } from "../parts.js";
+import { use } from "../picture.js";
+import { go } from "../route.js";
+import { language, percent, plain, rich, t } from "../words.js";
+
+/** @param {any} job @param {string} role */
+const fetched = async (job, role) => (await fetch(job.result.files[role])).blob();
+
+/** @param {any} job @param {string} role @param {string} spoken @returns {{value: any, problem: unknown, busy: boolean}} */
+const useSaid = (job, role, spoken) => useAnswer(async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fetched(job, role), signal: stop }), [job.id, role, spoken]);
+
+/** @param {{job: any, display: (label: string) => string}} props */
+function Sum({ job, display }) {
+  const { before, after, perturbation: change, files, steps_to_success: steps } = job.result;
+  return html`<div class="sum"><figure><img src=${files.original} alt=${t("fool.before.alt")} /><figcaption class="cap"><strong>${display(before.label)}, ${percent(before.score)}</strong>${t("fool.yours")}</figcaption></figure>
+    <span class="op" aria-hidden="true">+</span><figure class="mid"><img src=${files.perturbation} alt=${t("fool.change.alt", { k: change.amplified })} /><figcaption class="cap"><strong>${t("fool.change", { k: change.amplified })}</strong>${t("fool.change.text", { n: change.linf })}</figcaption></figure>
+    <span class="op" aria-hidden="true">=</span><figure><img src=${files.adversarial} alt=${t("fool.after.alt", { name: display(after.label) })} /><figcaption class="cap" role="status"><strong class=${job.result.success ? "voice" : ""}>${display(after.label)}, ${percent(after.score)}</strong>${steps ? t("fool.found", { n: steps }) : t("fool.notfound")}</figcaption></figure></div>`;
+}
+
+/** @param {{job: any, display: (label: string) => string}} props */
+function Closely({ job, display }) {
+  const [how, set] = useState("slide");
+  const { files, before, after } = job.result;
+  const both = { before: files.original, after: files.adversarial, alt: t("fool.before.alt"), altAfter: t("fool.after.alt", { name: display(after.label) }), left: t("fool.left", { name: display(before.label) }), right: t("fool.right", { name: display(after.label) }) };
+  return html`<div class="row far"><h2 class="h3">${t("fool.closely")}</h2><${Choice} label=${t("fool.closely")} value=${how} onChange=${set} options=${["slide", "flip", "zoom"].map((key) => [key, t(`fool.${key}`)])} /></div>
+    ${how === "flip" ? html`<${Flip} ...${both} label=${t("flip.label")} />` : html`<${Compare} ...${both} kind=${how === "zoom" ? "zoom pixel" : ""} label=${t("fool.compare")} />`}<p class="cap">${rich("fool.space")}</p>`;
+}
+
+/** @param {{job: any}} props */
+function Again({ job }) {
+  const [asked, set] = useState(0);
+  const spoken = language.value;
+  const { value, problem } = useAnswer(asked ? async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fetched(job, "adversarial"), signal: stop }) : null, [asked, spoken]);
+  const upload = async () => {
+    await use(await fetched(job, "adversarial"), "adversarial.png");
+    go("classify", "", { m: job.input.model });
+  };
+  return html`<div class="row"><a class="btn" href=${job.result.files.adversarial} download="adversarial.png"><${Icon} name="down" />${t("fool.download")}</a><button type="button" class="btn" onClick=${() => set(asked + 1)}><${Icon} name="up" />${t("fool.again")}</button>
+    <button type="button" class="btn bare" onClick=${upload}>${t("to.classify")} →</button></div><${Trouble} problem=${problem} />
+    ${value && html`<p class="again" role="status">${rich("fool.again.says", { name: html`<b class="voice">${value.predictions[0].display}</b>`, score: percent(value.predictions[0].score) })}</p>`}`;
+}
+
+/** @param {{job: any, display: (label: string) => string}} props */
+function Proof({ job, display }) {
+  const { verified, before, after } = job.result;
+  return html`<h2 class="h3">${t("fool.proof")}</h2><ul class="ways chips">${Object.entries(verified).map(([way, holds]) => html`<li key=${way} class="chip ${holds ? "" : "no"}"><${Icon} name=${holds ? "check" : "cross"} />${t(`way.${way}`)}<span class=${holds ? "voice" : "quiet"}>${display(holds ? after.label : before.label)}</span></li>`)}</ul>
+    <p class="small quiet">${t("fool.measured")}</p><${Again} job=${job} />`;
+}
+
+/** @param {{job: any, display: (label: string) => string}} props */
+function Control({ job, display }) {
+  const { control, before, after, perturbation } = job.result;
+  const noise = control.noise;
+  return html`<h2 class="h3">${t("fool.noise")}</h2><div class="pair"><figure><img class="pixel" src=${job.result.files.perturbation} alt=${t("fool.change.alt", { k: perturbation.amplified })} /><figcaption class="cap">${t("fool.noise.change")} <b class="voice">${display(after.label)}</b></figcaption></figure>
+    <p>${noise.fooled ? rich("fool.noise.yes", { n: noise.linf }) : rich("fool.noise.no", { n: noise.linf, name: html`<b>${display(before.label)}</b>` })}</p></div>`;
+}
+
+/** @param {{job: any, display: (label: string) => string}} props */
+const Elsewhere = ({ job, display }) => html`<section class="stack-s"><h2 class="h3">${t("fool.transfer")}</h2>${job.result.transfer.length === 0 ? html`<p class="quiet">${t("fool.transfer.none")}</p>` : html`<ul class="proof">${job.result.transfer.map((one) => html`<li key=${one.model} class=${one.fooled ? "" : "none"}>
+  <${Icon} name=${one.fooled ? "check" : "cross"} /><span>${one.model.replace("efficientnet_lite", "Lite")}<span class="vh"> ${t(one.fooled ? "fool.is" : "fool.isnot")}</span></span><span class="pc">${display(one.label)}, ${percent(one.score)}</span></li>`)}</ul>`}</section>`;
+
+/** @param {{now: any, display: (label: string) => string, least: () => void}} props */
+export function Fooled({ now, display, least }) {
+  const { job } = now;
+  const spoken = language.value;
+  const before = useSaid(job, "original", spoken);
+  const after = useSaid(job, "adversarial", spoken);
+  const { perturbation: change } = job.result;
+  return html`<${Sum} job=${job} display=${display} /><hr /><div class="grid"><div class="c6 stack"><${Closely} job=${job} display=${display} /></div>
+    <div class="c6 stack"><${Proof} job=${job} display=${display} /><hr /><${Control} job=${job} display=${display} /></div></div>
+    <hr /><div class="two"><div><h2 class="h4">${t("fool.left.short")}</h2>${before.value && html`<${Answers} predictions=${before.value.predictions} kind="held" />`}</div><div><h2 class="h4">${t("fool.right.short", { n: change.linf })}</h2>${after.value && html`<${Answers} predictions=${after.value.predictions} />`}</div></div>
+    <hr /><div class="three"><${Elsewhere} job=${job} display=${display} /><section class="stack-s"><h2 class="h3">${t("fool.little")}</h2><p>${job.input.method === "minimal" ? t("fool.little.is", { n: change.linf, l2: plain(change.l2) }) : t("fool.little.text")}</p>
+    ${job.input.method !== "minimal" && html`<button type="button" class="btn" onClick=${least}>${t("fool.little.do")}</button>`}</section>
+    <section class="stack-s"><h2 class="h3">${t("fool.way")}</h2><${ScoreCurve} now=${now} label=${display(job.input.target ?? job.result.after.label)} /><dl class="fact"><dt>${t("fool.steps")}</dt><dd>${job.result.steps_to_success ?? "–"}</dd><dt>L2</dt><dd>${plain(change.l2)}</dd><dt>SSIM</dt><dd>${plain(change.ssim)}</dd></dl></section></div>`;
+}
