@@ -182,7 +182,7 @@ def _isobmff(data: bytes) -> str:
 def _heic(data: bytes) -> Image.Image:
     from pillow_heif import HeifImageFile  # its library is loaded for those alone who have such pictures
 
-    image: Image.Image = HeifImageFile(BytesIO(data))
+    image: Image.Image = HeifImageFile(BytesIO(data))  # type: ignore[no-untyped-call]
     return image
 
 

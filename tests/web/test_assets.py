@@ -11,9 +11,7 @@ from tests.support.paths import ROOT
 
 PAGE = ROOT / "app" / "web" / "page"
 VENDOR = PAGE / "vendor"
-CATALOGUES = {
-    name: json.loads((PAGE / "words" / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "tr")
-}
+CATALOGUES = {name: json.loads((PAGE / "words" / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "tr")}
 OURS = [path for path in sorted(PAGE.rglob("*")) if path.suffix in {".js", ".css"} and VENDOR not in path.parents]
 
 

@@ -192,5 +192,3 @@ def test_pictures_are_looked_into(site, opened) -> None:
         page.get_by_role("button", name=".npy").click()
     assert download.value.path().read_bytes().startswith(b"\x93NUMPY")
     expect(page.locator(".three figure img")).to_have_count(3, timeout=120_000)
-
-
