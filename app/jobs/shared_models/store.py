@@ -31,7 +31,8 @@ _FILE: Final = r"v\d+-[0-9a-f]+/[a-z0-9][a-z0-9._-]*"
 _PATIENCE: Final = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 """obstore's own are ten and three minutes."""
 _PIECE: Final = 16 * 1024 * 1024
-_TRIES: Final = 5
+_TRIES: Final = 20
+"""More than there are likely to be replacements of one name at once."""
 _YOUNG: Final = timedelta(hours=1)
 """An upload without a card may still be going on, and what a card named before may still be being read."""
 

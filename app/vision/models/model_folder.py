@@ -7,6 +7,7 @@ in a folder for each version, `v1`, `v2` …, and replacing the card makes the n
 `origin.json` beside it tells of a model that many machines share what it is a copy of.
 """
 
+import fcntl
 import filecmp
 import json
 import os
@@ -146,19 +147,32 @@ def publish(
 ) -> int:
     """Write a model, or with `replace` its next version, in one step that every process sees. Returns the version.
 
+    Of many that replace one name at once, its first models included, each makes a version, and the last one counts.
     Raises `ModelExistsError` if the name is taken and not to be replaced.
     """
     folder = models / name
     with open_draft(models) as draft:
-        if replace and (folder / CARD).is_file():
-            return _replace(folder, draft, record, files)
-        write_files(draft / "v1", files)
-        _write_card(draft / CARD, record, 1)
-        try:
-            draft.rename(folder)
-        except OSError as error:
-            raise ModelExistsError(name) from error
-        return 1
+        write_files(draft / "new", files)
+        with _changing(models):
+            if not folder.exists():
+                (draft / "new").rename(draft / "v1")
+                _write_card(draft / CARD, record, 1)
+                draft.rename(folder)
+                return 1
+            if replace and (folder / CARD).is_file():
+                return _replace(folder, draft, record)
+    raise ModelExistsError(name)
+
+
+@contextmanager
+def _changing(models: Path) -> Iterator[None]:
+    """Of all threads and processes one at a time publishes or deletes here; whoever reads is not held up."""
+    folder = os.open(models, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager
@@ -197,20 +211,16 @@ def install(draft: Path, folder: Path, record: Mapping[str, Any], version: int, 
 def delete(models: Path, name: str) -> None:
     """Whoever has it loaded can go on with it."""
     grave = Path(tempfile.mkdtemp(dir=models, prefix=".deleted-"))
-    with suppress(FileNotFoundError):  # somebody else was quicker
+    with _changing(models), suppress(FileNotFoundError):  # somebody else was quicker
         (models / name).rename(grave / name)
     shutil.rmtree(grave, ignore_errors=True)
 
 
-def _replace(folder: Path, draft: Path, record: Mapping[str, Any], files: Mapping[str, bytes]) -> int:
+def _replace(folder: Path, draft: Path, record: Mapping[str, Any]) -> int:
     before = int(read_record(folder / CARD).get("version", 1))
     # A replacement that was killed may have left a version that no card ever counted.
     version = max([before, *_versions(folder)]) + 1
-    write_files(draft / "new", files)
-    try:
-        (draft / "new").rename(folder / f"v{version}")
-    except OSError as error:  # another replacement was quicker
-        raise ModelExistsError(folder.name) from error
+    (draft / "new").rename(folder / f"v{version}")
     _write_card(draft / CARD, record, version)
     (draft / CARD).replace(folder / CARD)
     _forget_before(folder, before)

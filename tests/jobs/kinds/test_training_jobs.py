@@ -108,3 +108,11 @@ def test_jobs_that_had_published_when_their_worker_died_end_well(
         assert found.status is Status.SUCCEEDED, found.outcome
     assert json.loads((two / "model.json").read_text())["training"]["counts"] == {"red": 3, "blue": 3}
     assert json.loads((one / "model.json").read_text())["training"]["counts"] == {"red": 2, "blue": 3}
+
+
+def test_two_first_lessons_of_one_name_at_once_both_make_a_version(queue: JobQueue, start_worker: Start) -> None:
+    jobs = [queue.submit(teach("shapes", replace=True, seed=seed)) for seed in (1, 2)]
+    start_worker()
+    found = [wait_until(queue, job, ended) for job in jobs]
+    assert [job.status for job in found] == [Status.SUCCEEDED] * 2, [job.outcome for job in found]
+    assert sorted(job.outcome["result"]["version"] for job in found) == [1, 2]

@@ -37,7 +37,7 @@ def shipped() -> ModelRepository:
 def models(tmp_path: Path, shipped: ModelRepository) -> ModelRepository:
     device = torch.device("cpu")
     ours = ModelRepository([ROOT / "models"], weights_dir=None, device=device, trained_dir=tmp_path / "models")
-    ours._backbones.update(shipped._backbones)
+    ours._backbones = shipped._backbones
     return ours
 
 
@@ -102,6 +102,26 @@ def test_a_replacement_that_was_killed_half_way_does_not_stop_the_next(models: M
     version = publish(folder, "shapes", RECORD, files(1), replace=True)
     assert torch.equal(models.load("shapes").head.weight, tensors(1)["weight"])
     assert models.card("shapes").version == version
+
+
+def test_of_many_that_replace_one_name_at_once_each_makes_a_version_and_the_last_counts(
+    models: ModelRepository, folder: Path
+) -> None:
+    contents = [files(seed) for seed in range(8)]
+    for name in ("shapes", "letters", "digits"):  # thrice the moment in which there is no model yet
+        together = threading.Barrier(8)
+
+        def replace(seed: int, name: str = name, together: threading.Barrier = together) -> int:
+            together.wait()
+            return publish(folder, name, RECORD, contents[seed], replace=True)
+
+        with ThreadPoolExecutor(8) as pool:
+            versions = list(pool.map(replace, range(8)))
+        assert sorted(versions) == list(range(1, 9))
+        assert models.card(name).version == 8
+        assert file_of(folder / name / "model.json", 8, HEAD).read_bytes() == contents[versions.index(8)][HEAD]
+        assert sorted(path.name for path in (folder / name).iterdir()) == ["model.json", "v7", "v8"]
+    assert hidden(folder) == []
 
 
 def test_of_many_that_publish_one_name_exactly_one_wins(models: ModelRepository, folder: Path) -> None:
