@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from statistics import median
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,6 +21,7 @@ from app.vision.ask import Algorithm, Answer, Ask, Pause, Progress, Steps, answe
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+Given = TypeVar("Given")
 
 _PROGRESS_S: Final = 0.1
 _PREVIEW_S: Final = 0.5
@@ -96,7 +98,7 @@ class Run(Generic[Result]):
 
     def stop(self) -> None:
         if self.at and self.at.state:
-            self._on_state(self.at.state())
+            self._hand_out(self.at.state, self._on_state)
         self._leave()
         self.result.set_exception(EngineStoppedError())
 
@@ -112,10 +114,17 @@ class Run(Generic[Result]):
             self._tell(ask.progress, now)
             if isinstance(ask, Ask) and ask.preview and now - self._shown >= _PREVIEW_S:
                 self._shown = now
-                self._on_preview(ask.progress.step, ask.preview())
+                self._hand_out(ask.preview, partial(self._on_preview, ask.progress.step))
         if ask.state and now - self._kept >= _STATE_S:
             self._kept = now
-            self._on_state(ask.state())
+            self._hand_out(ask.state, self._on_state)
+
+    def _hand_out(self, what: Callable[[], Given], taker: Callable[[Given], None]) -> None:
+        """A preview or a state that cannot be had is a fault of ours, and costs nobody the result."""
+        try:
+            taker(what())
+        except Exception:
+            log.exception("A preview or state of a job could not be handed out; the job goes on.")
 
     def _tell(self, progress: Progress, now: float) -> None:
         if progress.step > self._step:
@@ -166,7 +175,7 @@ class Engine:
         while not self._stopping:
             running += self._new(wait=not running)
             _round(running)
-            running = [run for run in running if run.at]
+            running = [run for run in running if not run.result.done()]  # stopping, some have not begun
         for run in running + self._new(wait=False):
             run.stop()
 

@@ -7,6 +7,7 @@ file: the store writes, then renames or puts.
 import errno
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -91,10 +92,19 @@ class FileStore:
         """Delete what only the worker reads."""
         self._delete(f"work/{job}/")
 
+    def retain(self, job: str, *names: str) -> None:
+        """Delete the public files that have other names."""
+        for name in set(self.names(job)) - set(names):
+            self._remove(f"jobs/{job}/{name}")
+
     def delete(self, job: str) -> None:
         """Delete all files of a job; no error if there are none."""
         self._delete(f"work/{job}/")
         self._delete(f"jobs/{job}/")
+
+    def at_work(self) -> set[str]:
+        """All jobs that have files which only the worker reads."""
+        return {one["path"].split("/")[1] for one in self._list("work/")}
 
     def jobs(self, *, older_than: timedelta) -> set[str]:
         """All jobs that have files of that age."""
@@ -130,6 +140,8 @@ class FileStore:
     def _delete(self, prefix: str) -> None:
         for one in self._list(prefix):
             self._remove(one["path"])
+        if self._folder:  # with what a killed process had not written to its end, which no list shows
+            shutil.rmtree(self._folder / prefix, ignore_errors=True)
 
     def _remove(self, path: str) -> None:
         with suppress(FileNotFoundError), _reaching():  # somebody else was quicker

@@ -218,9 +218,12 @@ class JobQueue:
     @reaching()
     def cancel(self, identity: str) -> Job:
         """Idempotent: a job that has ended stays as it is."""
-        self.get(identity)
+        before = self.get(identity)
         self._client.cancel_workflow(identity)
-        return self.get(identity)
+        job = self.get(identity)
+        if before.status is Status.QUEUED and job.status is Status.CANCELED:  # no worker has it, which would do so
+            self._files.forget(identity)
+        return job
 
     @reaching()
     def delete(self, identity: str) -> None:

@@ -13,7 +13,8 @@ WORKFLOW: Final = "inkblot_job"
 STREAM: Final = "events"
 SERIALIZER: Final = DBOSPortableJSONSerializer()
 
-_ACTIVE: Final = ("ENQUEUED", "PENDING")
+ACTIVE: Final = ("ENQUEUED", "PENDING")
+"""The states of jobs that have not ended."""
 _SEEN: Final = 20
 _LAST: Final = 30
 
@@ -44,7 +45,7 @@ class Tables:
 
     def ended_before(self, moment: datetime) -> list[str]:
         jobs = self._jobs.c
-        query = sa.select(jobs.workflow_uuid).where(jobs.name == WORKFLOW, jobs.status.notin_(_ACTIVE))
+        query = sa.select(jobs.workflow_uuid).where(jobs.name == WORKFLOW, jobs.status.notin_(ACTIVE))
         rows = self._rows(query.where(jobs.completed_at < moment.timestamp() * 1e3))
         return [identity for (identity,) in rows]
 
@@ -95,7 +96,7 @@ class Tables:
         jobs = self._jobs.c
         query = (
             sa.select(jobs.authenticated_user, sa.func.count())
-            .where(jobs.name == WORKFLOW, jobs.status.in_(_ACTIVE))
+            .where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))
             .group_by(jobs.authenticated_user)
         )
         return dict(self._rows(query))
@@ -113,7 +114,7 @@ class Tables:
         jobs = self._jobs.c
         query = (
             sa.select(jobs.workflow_uuid, jobs.status, jobs.attributes)
-            .where(jobs.name == WORKFLOW, jobs.status.in_(_ACTIVE))
+            .where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))
             .order_by(jobs.priority, jobs.created_at)
         )
         running: list[str] = []

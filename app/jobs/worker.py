@@ -8,29 +8,30 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
 
 import sqlalchemy as sa
 from dbos import DBOS
-from safetensors.torch import load, save
 from torch import Tensor
 
 from app.jobs import dbos_log
-from app.jobs.database import Alive, is_set_aside
+from app.jobs.checkpoint import packed, unpacked
+from app.jobs.database import Alive
 from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.failure import failure
 from app.jobs.files import PREVIEW, FileStore
-from app.jobs.job import DeadlineExceededError
+from app.jobs.job import DeadlineExceededError, Status
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
 from app.jobs.outage import Outage
 from app.jobs.params import CORRECTION, MODEL
 from app.jobs.queue import QUEUE, VERSION
+from app.jobs.remains import Remains
 from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
+from app.jobs.writer import Writer
 from app.vision.ask import Algorithm, Progress, Steps
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,6 @@ _POLL_S: Final = 0.1
 _IDLE_S: Final = 0.5
 _REAP_S: Final = 2.0
 _SWEEP_S: Final = 600.0
-_YOUNG: Final = timedelta(hours=1)
-"""A file of a job that nobody knows may belong to one that is being submitted."""
 _RECOVERIES: Final = 20
 """A job that so many workers died of is given up; being handed back counts, too."""
 _CHECKPOINT: Final = "checkpoint"
@@ -76,35 +75,37 @@ class Worker:
         self._suspected: set[str] = set()
         self._keep = keep
         self._tables = Tables(engine)
+        self._remains = Remains(engine, files)
         self._on_thread = on_thread
         self._engine = Engine(on_thread)
         self._ours: dict[str, Run[JobResult]] = {}
-        self._alone: list[threading.Thread] = []
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="files")  # one: what is written last stays
+        self._alone: set[threading.Thread] = set()
+        self._writer = Writer()
         self._stop = threading.Event()
 
     def run(self) -> None:
         """Take jobs until `stop` is called from another thread or a signal handler."""
         self._launch()
-        looked = swept = 0.0
+        looked = swept = -float("inf")
         while not self._stop.wait(_POLL_S if self._ours else _IDLE_S):
             now = time.monotonic()
             try:
-                self._cancel_unwanted()
+                cancel_unwanted(self._ours, self._tables.states)
                 if now - looked > _REAP_S:
                     self._stay_alive()
                     self._take_over()
                     looked = now
                 if now - swept > _SWEEP_S:
-                    self._sweep()
+                    self._remains.sweep(self._keep)
                     swept = now
             except sa.exc.OperationalError as error:  # the database is away: what runs goes on meanwhile
                 self._outage.failed(error)
                 self._stop.wait(_REAP_S)
         self._engine.stop()
-        for thread in self._alone:
+        for thread in tuple(self._alone):
             thread.join()
-        self._writer.submit(lambda: None).result()  # all states are written; a job that ends just now may write more
+        # All states are written then; a job that ends just now may write more.
+        self._writer.afterwards(lambda: None).result()
 
     def stop(self) -> None:
         """Let every job save its state and leave; they stay marked as running, for whoever comes next."""
@@ -119,7 +120,12 @@ class Worker:
         async def workflow(
             identity: str, kind: str, choices: dict[str, Any], upload: str | None = _UPLOAD
         ) -> dict[str, Any]:
-            return await step(identity, kind, choices, upload)
+            record: dict[str, Any] | None = None
+            try:
+                record = await step(identity, kind, choices, upload)
+                return record
+            finally:  # not sooner: a job that is begun once more before its record is kept needs its upload
+                await asyncio.wrap_future(self._writer.afterwards(partial(self._tidy, identity, record)))
 
         DBOS(
             config={
@@ -154,7 +160,7 @@ class Worker:
             outcome = await asyncio.wrap_future(run.result)
             for name, data in outcome.files.items():
                 await asyncio.to_thread(self._files.put, identity, name, data)
-            record = {"status": "succeeded", "result": outcome.result, "work_s": round(run.seconds, 3)}
+            record = {"status": Status.SUCCEEDED.value, "result": outcome.result, "work_s": round(run.seconds, 3)}
         except EngineStoppedError:
             await asyncio.Event().wait()  # the process ends; returning would end the job
             raise
@@ -168,7 +174,6 @@ class Worker:
             self._ours.pop(identity, None)
         news.put_nowait(None)
         await telling
-        await asyncio.wrap_future(self._writer.submit(self._tidy, identity))
         return record
 
     def _begin(
@@ -177,7 +182,7 @@ class Worker:
         """Into the engine; slow where a model must be loaded first."""
         self._training_jobs.models.refresh()
         saved = self._files.kept(identity, _CHECKPOINT)
-        resume = load(saved) if saved else None
+        resume = unpacked(saved) if saved else None
         teaches = kind in {MODEL, CORRECTION}
         algorithm: Algorithm[JobResult] | Steps[JobResult]
         if kind == MODEL:
@@ -194,11 +199,12 @@ class Worker:
             publish("progress", told | {"eta_s": round(eta_s, 2)})
 
         def on_preview(step: int, pixels: Tensor) -> None:
-            self._write(identity, partial(self._show, identity, step, pixels.detach().clone(), publish))
+            self._writer.write(
+                "preview", identity, partial(self._show, identity, step, pixels.detach().clone(), publish)
+            )
 
         def on_state(state: Mapping[str, Tensor]) -> None:
-            data = save({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
-            self._write(identity, partial(self._files.keep, identity, _CHECKPOINT, data))
+            self._writer.write(_CHECKPOINT, identity, partial(self._files.keep, identity, _CHECKPOINT, packed(state)))
 
         run = Run(
             algorithm,
@@ -221,23 +227,12 @@ class Worker:
         """In a thread of its own: work in steps runs the network by itself."""
 
         def attend() -> None:
+            self._alone.add(threading.current_thread())
             self._on_thread()
             run_alone(run, self._stop.is_set)
+            self._alone.discard(threading.current_thread())
 
-        thread = threading.Thread(target=attend, name="training", daemon=True)
-        self._alone = [*(one for one in self._alone if one.is_alive()), thread]
-        thread.start()
-
-    def _write(self, identity: str, what: Callable[[], object]) -> None:
-        """In the writer's thread; a full disk costs the job its checkpoint or preview, and is told in the log."""
-
-        def attempt() -> None:
-            try:
-                what()
-            except Exception:  # the job goes on without
-                log.exception("A checkpoint or preview of the job %s was not written.", identity)
-
-        self._writer.submit(attempt)
+        threading.Thread(target=attend, name="training", daemon=True).start()
 
     def _show(self, identity: str, step: int, pixels: Tensor, publish: Publish) -> None:
         self._files.put(identity, PREVIEW, preview_file(pixels))
@@ -251,19 +246,12 @@ class Worker:
             except Exception:  # the job was canceled or deleted meanwhile: nobody listens
                 log.debug("An event of %s was not written.", identity, exc_info=True)
 
-    def _tidy(self, identity: str) -> None:
-        if identity in self._tables.states([identity]):
-            self._files.forget(identity)
-        else:
-            self._files.delete(identity)
-
-    def _cancel_unwanted(self) -> None:
-        if not self._ours:
-            return
-        states = self._tables.states(list(self._ours))
-        for identity, run in list(self._ours.items()):
-            if states.get(identity) != "PENDING":
-                run.cancel()
+    def _tidy(self, identity: str, record: Mapping[str, Any] | None) -> None:
+        """`record` is what the job ended with, once that is kept; None if it ended otherwise, or goes on elsewhere."""
+        try:
+            self._remains.tidy(identity, record)
+        except Exception:  # the job has its end; the next sweep deletes what is left
+            log.warning("Files that the job %s needed are still there.", identity, exc_info=True)
 
     def _stay_alive(self) -> None:
         if not self._lock.hold():
@@ -286,15 +274,11 @@ class Worker:
                 lock.release()
         self._suspected = free
 
-    def _sweep(self) -> None:
-        """Delete what was kept long enough, and files that belong to no job."""
-        for identity in self._tables.ended_before(datetime.now(UTC) - self._keep):
-            self._files.delete(identity)
-        forgotten = self._tables.ended_before(datetime.now(UTC) - 4 * self._keep)
-        for identity in forgotten:
-            DBOS.delete_workflow(identity)
-        if is_set_aside(self._database):  # the files may be of jobs that a damaged database knew
-            return
-        old = self._files.jobs(older_than=_YOUNG)
-        for identity in old - self._tables.states(old).keys():
-            self._files.delete(identity)
+
+def cancel_unwanted(ours: Mapping[str, Run[Any]], states: Callable[[Iterable[str]], Mapping[str, str]]) -> None:
+    """Cancel the runs of jobs that the database does not, or no longer, call running: canceled, deleted, taken over."""
+    asked = dict(ours)  # others begin while the states are read: those have none yet
+    found = states(asked) if asked else {}
+    for identity, run in asked.items():
+        if found.get(identity) != "PENDING":
+            run.cancel()

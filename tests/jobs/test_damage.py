@@ -7,18 +7,17 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from app.jobs.damage import Ledger, find_damage, guard, set_aside
-from app.jobs.database import Alive, open_engine
+from app.jobs.database import open_engine
 from app.jobs.files import FileStore
 from app.jobs.job import Order
 from app.jobs.outage import Outage
 from app.jobs.queue import JobQueue, QueueLimits
-from app.jobs.worker import Worker
+from app.jobs.remains import Remains
 from app.main import create_app
 from app.settings import Settings
 from tests.support.commands import run
@@ -146,22 +145,11 @@ def test_the_files_of_the_jobs_that_it_knew_are_not_swept(crashed: Path) -> None
     scribble(crashed)
     with closing(open_queue(crashed)):
         engine = open_engine(f"sqlite:///{crashed / 'jobs.sqlite'}", Outage())
-        nothing: Any = None
-        worker = Worker(
-            engine,
-            files,
-            nothing,
-            nothing,
-            outage=Outage(),
-            lock=Alive(engine, "me"),
-            device="cpu",
-            running=1,
-            keep=timedelta(days=7),
-        )
-        worker._sweep()
+        remains, keep = Remains(engine, files), timedelta(days=7)
+        remains.sweep(keep)
         assert picture.is_file()
         shutil.rmtree(set_aside(crashed / "jobs.sqlite")[0][0])
-        worker._sweep()
+        remains.sweep(keep)
         assert not picture.exists()
         engine.dispose()
 

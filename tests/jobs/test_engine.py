@@ -224,3 +224,45 @@ def test_a_course_that_fails_tells_why() -> None:
     run_alone(job, never)
     with pytest.raises(ZeroDivisionError):
         job.result.result(0)
+
+
+def refuse(*_: object) -> None:
+    raise OSError("no space left")
+
+
+@pytest.mark.parametrize("broken", ["on_preview", "on_state"])
+def test_a_preview_or_state_that_nobody_can_take_costs_no_result(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    for name in ("_PREVIEW_S", "_STATE_S"):
+        monkeypatch.setattr(f"app.jobs.engine.{name}", 0.0)
+    with Engine() as engine:
+        job = engine.submit(Run(climb(classifier, steps=2), **{broken: refuse}))  # type: ignore[arg-type]
+        assert result_of(job).shape == (1, 3, 64, 64)
+    assert "no space left" in caplog.text
+
+
+def test_an_engine_that_stops_hands_out_the_states_of_all_though_one_has_none(classifier: Classifier) -> None:
+    states: list[Mapping[str, Tensor]] = []
+    begun = [threading.Event(), threading.Event()]
+    engine = Engine()
+    jobs = [
+        engine.submit(Run(endless(classifier, at=lambda _, own=own: own.set()), on_state=taker))  # type: ignore[misc]
+        for own, taker in zip(begun, (refuse, states.append), strict=True)
+    ]
+    assert all(one.wait(60) for one in begun)
+    engine.stop()
+    for job in jobs:
+        with pytest.raises(EngineStoppedError):
+            result_of(job)
+    assert len(states) == 1
+
+
+def test_a_run_that_arrives_just_before_the_end_is_told_so(classifier: Classifier) -> None:
+    engine = Engine()
+    with engine._arrived:  # the engine finds both at once
+        end = engine.submit(Run(endless(classifier)))
+        engine._stopping = True
+    engine.stop()
+    with pytest.raises(EngineStoppedError):
+        result_of(end)

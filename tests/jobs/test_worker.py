@@ -1,15 +1,19 @@
 import json
 import signal
 import subprocess  # noqa: TC003
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
+from app.jobs.engine import CanceledError, Run, run_alone
 from app.jobs.files import FileStore
 from app.jobs.job import Event, Job, Order, Status
 from app.jobs.queue import JobQueue
+from app.jobs.worker import cancel_unwanted
 from app.settings import Settings
+from app.vision.ask import Pause, Steps
 from tests.support.waiting import ended, started_twice, wait_until
 
 pytestmark = pytest.mark.slow
@@ -24,6 +28,34 @@ def ideal(steps: int = 4, *, client: str = "ada", preset: str = "clear", **more:
 
 def stepped(_job: Job, events: list[Event]) -> bool:
     return any(event.name == "progress" and event.data["step"] >= 2 for event in events)
+
+
+def course() -> Steps[str]:
+    yield Pause()
+    return "done"
+
+
+def test_only_jobs_that_are_not_called_running_any_more_are_canceled() -> None:
+    ours: dict[str, Run[Any]] = {name: Run(course()) for name in ("goes on", "canceled", "deleted")}
+
+    def states(asked: Iterable[str]) -> Mapping[str, str]:
+        found = {name: state for name, state in (("goes on", "PENDING"), ("canceled", "CANCELLED")) if name in asked}
+        ours["begins meanwhile"] = Run(course())
+        del ours["deleted"]
+        return found
+
+    runs = dict(ours)
+    cancel_unwanted(ours, states)
+    runs |= ours
+    for run in runs.values():
+        run_alone(run, lambda: False)
+    ends = {name: type(run.result.exception(0)) for name, run in runs.items()}
+    assert ends == {
+        "goes on": type(None),
+        "begins meanwhile": type(None),
+        "canceled": CanceledError,
+        "deleted": CanceledError,
+    }
 
 
 def test_a_job_is_done_and_its_recipe_makes_the_same_file_again(

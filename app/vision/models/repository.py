@@ -86,8 +86,9 @@ class ModelRepository:
         self._folders = (*folders, trained_dir) if trained_dir else tuple(folders)
         self.trained_dir, self.weights_dir, self.device = trained_dir, weights_dir, device
         self._shared = shared
-        self._classifiers: dict[str, tuple[int, Classifier]] = {}
-        self._backbones: dict[str, tuple[Backbone, nn.Linear]] = {}
+        # Never changed, but replaced: whoever is just reading one goes on with it.
+        self._classifiers: Mapping[str, tuple[int, Classifier]] = {}
+        self._backbones: Mapping[str, tuple[Backbone, nn.Linear]] = {}
         self._loading = Lock()
 
     def cards(self) -> list[ModelCard]:
@@ -167,9 +168,8 @@ class ModelRepository:
             else:
                 head, space = read_head(file_of(path, card.version, HEAD), card, backbone)
                 classifier = Classifier(card, backbone, head, self.labels(name), space)
-            self._classifiers[name] = changed, classifier
-            for other in [other for other in self._classifiers if self.loaded(other) is None]:
-                del self._classifiers[other]
+            current = {other: one for other, one in self._classifiers.items() if self.loaded(other)}
+            self._classifiers = {**current, name: (changed, classifier)}
             return classifier
 
     def backbone(self, name: str) -> tuple[Backbone, nn.Linear]:
@@ -179,9 +179,8 @@ class ModelRepository:
 
     def backbones(self) -> set[Backbone]:
         """Those that are in memory."""
-        # Copies, since another thread may load a model meanwhile, which changes the dictionaries.
-        backbones, classifiers = tuple(self._backbones.values()), tuple(self._classifiers.values())
-        return {backbone for backbone, _ in backbones} | {classifier.backbone for _, classifier in classifiers}
+        classifiers = self._classifiers.values()
+        return {backbone for backbone, _ in self._backbones.values()} | {one.backbone for _, one in classifiers}
 
     def file(self, name: str, file: str) -> Path | None:
         """Where this file of a model lies; None for a model without a folder."""
@@ -229,7 +228,7 @@ class ModelRepository:
     def _backbone(self, name: str) -> tuple[Backbone, nn.Linear]:
         if name not in self._backbones:
             backbone, original = load_backbone(name, self.weights_dir)
-            self._backbones[name] = backbone.to(self.device), original.to(self.device)
+            self._backbones = {**self._backbones, name: (backbone.to(self.device), original.to(self.device))}
         return self._backbones[name]
 
     def _readable(self) -> Iterator[tuple[Path, ModelCard]]:

@@ -49,8 +49,8 @@ def pgd(
     step_size, levels = max(1, round(bound / 2)), whole_levels(bound / 255)
     score = float(state["score"]) if "score" in state else None
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
-        kept = {"change": change, "velocity": velocity, "best": best, "margin": torch.tensor(best_margin)}
-        kept["step"] = torch.tensor(step)
+        kept = {"change": change, "velocity": velocity, "best": best, "step": torch.tensor(step)}
+        kept["margin"] = torch.tensor(best_margin, dtype=torch.float64)
         answered = yield scene.ask(scene.seen(change), change, step, steps, score, kept)
         logits = answered.logits[0]
         margin, score = scene.criterion.margin(logits), scene.criterion.probability(logits)

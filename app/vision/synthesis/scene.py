@@ -81,7 +81,7 @@ class Scene:
             self.criterion.rise,
             progress=Progress(step, steps, score),
             preview=lambda: self._preview(change),
-            state=lambda: {**state, "score": torch.tensor(score or 0.0)},
+            state=lambda: {**state, **({} if score is None else {"score": torch.tensor(score, dtype=torch.float64)})},
         )
 
     def _preview(self, change: Tensor) -> Tensor:
