@@ -13,12 +13,12 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from app.api.errors import BodyTimeoutError, MalformedRequestError, UploadsFullError
+from app.api.errors import BodyTimeoutError, MalformedRequestError
+from app.api.upload_turns import Upload, UploadTurns
 from app.settings import Settings
 from app.vision.transfer.archive import Archive
 
 _ARCHIVES: Final = (".zip", ".tm", ".tar", ".tar.gz", ".tgz")
-_AT_ONCE: Final = 4
 _PATIENCE: Final = 10
 """Times the seconds that the body of any other request has."""
 
@@ -30,17 +30,15 @@ async def received(request: Request) -> AsyncIterator[Path]:
     Raises `DatasetError`, `NotEnoughImagesError`, `UploadsFullError`, or what concerns the body.
     """
     settings: Settings = request.state.settings
-    turns: asyncio.Semaphore = request.state.uploads
-    if turns.locked():
-        raise UploadsFullError("Other pictures are being sent just now.")
+    turns: UploadTurns = request.state.uploads
     folder = settings.data_dir / "uploads"
     folder.mkdir(parents=True, exist_ok=True)
     seconds = _PATIENCE * settings.body_timeout_s
     with _temporary_file(folder) as file:
-        async with turns:
+        with turns.take() as upload:
             try:
                 async with asyncio.timeout(seconds):
-                    await _receive(request, settings, file)
+                    await _receive(request, upload, settings, file)
             except TimeoutError:
                 raise BodyTimeoutError(f"The body was not complete after {seconds} s.") from None
         await asyncio.to_thread(_check, Path(file.name), settings)
@@ -58,17 +56,28 @@ def _temporary_file(folder: Path) -> Iterator[IO[bytes]]:
             file.close()
 
 
-def uploads() -> asyncio.Semaphore:
-    """How many archives are received at once."""
-    return asyncio.Semaphore(_AT_ONCE)
+async def _chunks(request: Request, upload: Upload, seconds: float) -> AsyncGenerator[bytes]:
+    """Raises `BodyTimeoutError` if none comes for so long."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(seconds):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise BodyTimeoutError(f"Nothing came for {seconds:g} s.") from None
+        if chunk is None:
+            return
+        upload.add(len(chunk))
+        yield chunk
 
 
-async def _receive(request: Request, settings: Settings, file: IO[bytes]) -> None:
+async def _receive(request: Request, upload: Upload, settings: Settings, file: IO[bytes]) -> None:
+    chunks = _chunks(request, upload, settings.body_timeout_s)
     if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        await _receive_form(request, settings.dataset_limits.max_entries, file)
+        await _receive_form(request, chunks, settings.dataset_limits.max_entries, file)
         return
     size = 0
-    async for chunk in request.stream():
+    async for chunk in chunks:
         size += len(chunk)
         await asyncio.to_thread(file.write, chunk)
     if not size:
@@ -78,12 +87,12 @@ async def _receive(request: Request, settings: Settings, file: IO[bytes]) -> Non
     file.flush()
 
 
-async def _receive_form(request: Request, most: int, file: IO[bytes]) -> None:
+async def _receive_form(request: Request, sending: AsyncGenerator[bytes], most: int, file: IO[bytes]) -> None:
     """Each file is written away when it has come: of a form that `request.form` parses, all would be in memory."""
     folder = _Folder(file)
 
     async def chunks() -> AsyncGenerator[bytes]:
-        async for chunk in request.stream():
+        async for chunk in sending:
             yield chunk
             sent = [one for _, one in parser.items if isinstance(one, UploadFile)]  # what has come as a whole
             parser.items.clear()
