@@ -1,6 +1,7 @@
 """Puts the rings together into an ASGI application."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -16,8 +17,8 @@ from uvicorn.config import STARTUP_FAILURE
 
 from app import __version__, logs
 from app.api import problems
+from app.api.bodies import Bodies
 from app.api.dependencies import JobDesk
-from app.api.envelope import Envelope
 from app.api.exchange import Exchange, safety_headers
 from app.api.origins import Hosts, Origins, cors
 from app.api.routes import (
@@ -36,7 +37,7 @@ from app.api.routes import (
     teach,
 )
 from app.api.unhandled import Unhandled
-from app.api.uploads import uploads
+from app.api.upload_turns import UploadTurns
 from app.jobs.files import StorageDownError, StorageFullError
 from app.jobs.outage import Outage
 from app.process.address import probe_address
@@ -56,6 +57,16 @@ log = logging.getLogger(__name__)
 _AGAIN_S: Final = 5.0
 _FOLLOW_S: Final = 5.0
 """After that, at the latest, a model that another machine replaced or deleted is so here."""
+PICTURE_PATHS: Final = (
+    "/v1/classify",
+    "/v1/feature-maps",
+    "/v1/features",
+    "/v1/explanations",
+    "/v1/adversarial-images",
+    "/v2/",
+    "/hf/",
+)
+"""Their bodies are pictures, which the routes read themselves; a path that ends with / stands for all below it."""
 _DESCRIPTION = """See what an image classifier sees.
 
 The picture is the body, every choice is a query parameter, and every error is a problem of RFC 9457.
@@ -74,8 +85,7 @@ class State(TypedDict):
     """Done when the queue of the jobs can be used."""
     outage: Outage
     """Of the database of the jobs."""
-    uploads: asyncio.Semaphore
-    """A turn for each archive that is being received."""
+    uploads: UploadTurns
     bundles: export.Bundles
 
 
@@ -90,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
         outage = Outage()
         jobs = asyncio.create_task(_open_jobs(settings, outage))
         await asyncio.to_thread(sweep, settings)
+        await asyncio.to_thread(app.openapi)  # kept by FastAPI; the first who asks would hold up all others
         child = Child(settings, after=asyncio.shield(loading)) if settings.worker == "child" else None
         yield {
             "settings": settings,
@@ -97,7 +108,7 @@ def create_app(settings: Settings) -> FastAPI:
             "loading": loading,
             "jobs": jobs,
             "outage": outage,
-            "uploads": uploads(),
+            "uploads": UploadTurns(),
             "bundles": export.Bundles(settings),
         }
         loading.cancel()
@@ -139,7 +150,8 @@ def _surround(app: FastAPI, settings: Settings) -> None:
     """With what every request goes through, from within to without."""
     origins = settings.allowed_origins
     app.add_middleware(Unhandled)
-    app.add_middleware(Envelope, max_body=settings.max_request_bytes, larger={teach.PATH: settings.max_archive_bytes})
+    limits = dict.fromkeys(PICTURE_PATHS, settings.max_request_bytes) | {teach.PATH: settings.max_archive_bytes}
+    app.add_middleware(Bodies, streamed=limits, seconds=settings.body_timeout_s)
     if origins:  # around the limit of the body, so that a page is told of a body that is too large
         app.add_middleware(cors, allowed=origins)
     hosts = Hosts(settings.allowed_hosts, listening=settings.host)
@@ -190,6 +202,7 @@ def serve(settings: Settings) -> None:
     # uvicorn raises the signal once more when all is answered; then, and before it listens, the process just ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keep_big_blocks()
+    gc.freeze()  # a full collection looked at all that torch brings along, and held up every answer for half a second
     logs.configure(settings.log_level, settings.log_format)
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log
     config = uvicorn.Config(

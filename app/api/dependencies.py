@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar, cast
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 from starlette.datastructures import UploadFile
 
 from app.api.accept import accepted, quality
+from app.api.bodies import declared_length
 from app.api.errors import (
     BodyTimeoutError,
     BodyTooLargeError,
@@ -86,8 +87,7 @@ async def pictures(request: Request) -> "list[bytes | BodyTooLargeError]":
 async def _body(request: Request, settings: Settings) -> bytes:
     """Read as a stream, so that the limit of one picture holds although the limit of a request is higher."""
     limit = settings.max_picture_bytes
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and int(length) > limit:
+    if declared_length(request.headers) > limit:
         raise _too_large(limit)
     body = bytearray()
     async for chunk in request.stream():
@@ -175,4 +175,5 @@ Pictures = Annotated["list[bytes | BodyTooLargeError]", Depends(pictures)]
 Picture = Annotated[bytes, Depends(picture)]
 Jobs = Annotated[JobDesk, Depends(job_desk)]
 Caller = Annotated[str, Depends(caller)]
+ModelName = Annotated[str, Path(max_length=100)]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]

@@ -25,6 +25,10 @@ _OTHERS_PATHS: Final = ("/v2/", "/hf/")
 """Paths of protocols that are not ours, whose clients look for the reason in `error`."""
 
 
+_TOLD: Final = 20
+"""Errors of one request."""
+_DETAIL: Final = 4000
+"""Letters of a detail: of an archive with many faults it is long."""
 _COME_AGAIN: Final = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _EVERYWHERE: Final = ("validation-error", "internal", "model-loading", "foreign-origin", "misdirected-request")
 _STATUS_SLUGS: Final = {400: "malformed-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
@@ -54,13 +58,13 @@ class Problem:
         if isinstance(error, NotEnoughImagesError):
             more["counts"] = dict(error.counts)
         if isinstance(error, ChoiceError):
-            more["errors"] = [{"pointer": error.pointer, "detail": str(error)}]
+            more["errors"] = [{"pointer": error.pointer, "detail": _echo(str(error), _DETAIL)}]
         headers = {}
         if KINDS[slug].status in _COME_AGAIN and slug != "model-unavailable":
             headers["Retry-After"] = str(getattr(error, "retry_after_s", 1))
         if isinstance(error, BodyTooLargeError | BodyTimeoutError):
-            headers["Connection"] = "close"  # what else the client sends is not read
-        return cls(slug, KINDS[slug].title if slug in SECRET else str(error), more, headers)
+            headers["Connection"] = "close"  # what else the client sends is dropped
+        return cls(slug, KINDS[slug].title if slug in SECRET else _echo(str(error), _DETAIL), more, headers)
 
     def body(self, request: Request) -> dict[str, object]:
         kind = KINDS[self.slug]
@@ -132,6 +136,14 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     errors: list[Any] = list(error.errors())
     if any(one["type"] == "json_invalid" for one in errors):
         return Problem("malformed-request", "The body is not JSON.").response(request)
-    told = [{"pointer": "/" + "/".join(map(str, one["loc"])), "detail": one["msg"]} for one in errors]
-    detail = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in errors)
+    told = [
+        {"pointer": _echo("/" + "/".join(map(str, one["loc"]))), "detail": _echo(one["msg"])} for one in errors[:_TOLD]
+    ]
+    detail = "; ".join(f"{_echo(str(one['loc'][-1]))}: {_echo(one['msg'])}" for one in errors[:_TOLD])
     return Problem("validation-error", detail, {"errors": told}).response(request)
+
+
+def _echo(text: str, most: int = 200) -> str:
+    """What a client sent goes back short, and as something that can be sent: a lone surrogate cannot."""
+    short = text if len(text) <= most else text[:most] + "…"
+    return short.encode(errors="replace").decode()

@@ -1,7 +1,8 @@
 """What can be chosen for each kind of job: the request, the job's `input`, and part of its recipe."""
 
-from fractions import Fraction
-from typing import Annotated, Literal, Self
+import re
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -13,42 +14,58 @@ MODEL = "model"
 CORRECTION = "correction"
 
 
+_NUMBER: Final = r"(?:\d{1,9}(?:\.\d{0,20})?|\.\d{1,20})(?:e-?\d{1,2})?"
+_SHARE: Final = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?", re.ASCII | re.IGNORECASE)
+_MORE: Final = 8
+"""Choices that do not exist, each of which is told; a body has room for thousands."""
+
+
 def _share(value: object) -> object:
-    """`"8/255"` as well as 0.03137."""
-    if isinstance(value, str):
-        try:
-            return float(Fraction(value.replace(" ", "")))
-        except (ValueError, ZeroDivisionError):
-            raise ValueError("neither a number nor a fraction like 8/255") from None
-    return value
+    """`"8/255"` as well as 0.03137. Not by `Fraction`, which makes a number of 1e20000000 that has as many digits."""
+    if not isinstance(value, str):
+        return value
+    found = _SHARE.fullmatch(value.replace(" ", ""))
+    if not found or (found[2] and not float(found[2])):
+        raise ValueError("neither a number nor a fraction like 8/255")
+    return float(found[1]) / float(found[2] or 1)
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**53)]
 Deadline = Annotated[float, Field(gt=0, le=24 * 3600)]
-Model = Annotated[str | None, Field(description="Name of a model; the service's default if absent.")]
+Model = Annotated[str | None, Field(max_length=100, description="Name of a model; the service's default if absent.")]
+Index = Annotated[int, Field(ge=0, le=65535)]
 
 
-class LabelChoice(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Choices(BaseModel):
+    """What a client chooses; a choice that does not exist is an error."""
 
-    label: str = Field(description="A class of the model, by label, display name or index.", examples=["zebra"])
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-
-class ChannelChoice(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    layer: str = Field(description="Name of a layer, as GET /v1/models/{name}/layers lists them.")
-    channel: int = Field(ge=0)
-    x: int | None = Field(None, ge=0, description="Column of a single neuron; absent: the whole channel.")
-    y: int | None = Field(None, ge=0, description="Row of a single neuron.")
+    @model_validator(mode="before")
+    @classmethod
+    def _not_too_many(cls, given: object) -> object:
+        if isinstance(given, Mapping) and len(given) > len(cls.model_fields) + _MORE:
+            raise ValueError(f"there are {len(given):,} choices, most of which do not exist")
+        return given
 
 
-class IdealImageChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class LabelChoice(Choices):
+    label: str = Field(
+        max_length=200, description="A class of the model, by label, display name or index.", examples=["zebra"]
+    )
 
+
+class ChannelChoice(Choices):
+    layer: str = Field(max_length=200, description="Name of a layer, as GET /v1/models/{name}/layers lists them.")
+    channel: Index
+    x: Index | None = Field(None, description="Column of a single neuron; absent: the whole channel.")
+    y: Index | None = Field(None, description="Row of a single neuron.")
+
+
+class IdealImageChoices(Choices):
     model: Model = None
     objective: LabelChoice | ChannelChoice
-    models: list[str] | None = Field(
+    models: list[Annotated[str, Field(max_length=100)]] | None = Field(
         None,
         min_length=2,
         max_length=6,
@@ -79,15 +96,15 @@ class IdealImageChoices(BaseModel):
         return self
 
 
-class TeachChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class TeachChoices(Choices):
     name: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
         description="Name of the new model: small letters, digits, - and _.",
         examples=["shapes"],
     )
-    backbone: str = Field("efficientnet_lite0", description="What to transfer from: see GET /v1/backbones.")
+    backbone: str = Field(
+        "efficientnet_lite0", max_length=100, description="What to transfer from: see GET /v1/backbones."
+    )
     mode: Literal["linear_probe", "fine_tune"] = Field(
         "linear_probe", description="A new head on the frozen backbone (seconds), or the backbone, too (minutes)."
     )
@@ -101,12 +118,12 @@ class TeachChoices(BaseModel):
     deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
 
 
-class Correction(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    picture: str = Field(description="Name of a picture, as `worst` of the result has it.", examples=["cat/12.jpg"])
+class Correction(Choices):
+    picture: str = Field(
+        max_length=500, description="Name of a picture, as `worst` of the result has it.", examples=["cat/12.jpg"]
+    )
     label: str | None = Field(
-        description="What it shows: a class that there is, or a new one; null leaves the picture out."
+        max_length=100, description="What it shows: a class that there is, or a new one; null leaves the picture out."
     )
 
     @field_validator("label")
@@ -115,19 +132,17 @@ class Correction(BaseModel):
         return None if label is None else class_name(label)
 
 
-class CorrectionChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CorrectionChoices(Choices):
     corrections: list[Correction] = Field(min_length=1, max_length=1000)
     deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
 
 
-class AdversarialImageChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class AdversarialImageChoices(Choices):
     model: Model = None
     target: str | None = Field(
-        None, description="What it shall be taken for: label, display name or index; absent: anything else than now."
+        None,
+        max_length=200,
+        description="What it shall be taken for: label, display name or index; absent: anything else than now.",
     )
     method: Literal["robust", "minimal", "pgd", "fgsm", "lesson"] = Field(
         "robust", description="`robust` survives JPEG and resizing, `minimal` changes as little as possible."
@@ -136,7 +151,7 @@ class AdversarialImageChoices(BaseModel):
         "linf", description="What epsilon measures; for `minimal` always the L2 norm of all values."
     )
     epsilon: Annotated[float | None, BeforeValidator(_share)] = Field(
-        None, gt=0, description="Largest change, as 0.03137 or 8/255; default: the method's."
+        None, gt=0, le=10_000, description="Largest change, as 0.03137 or 8/255; default: the method's."
     )
     steps: int | None = Field(None, ge=1, le=1000, description="Default: the method's.")
     score: float | None = Field(None, gt=0, lt=1, description="Probability to reach; default: to be first.")

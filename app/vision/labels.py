@@ -100,9 +100,9 @@ class Labels:
         if name in self._by_key:
             return self._by_key[name]
         if name.isascii() and name.isdigit():
-            if int(name) < len(self):
+            if len(name) < 10 and int(name) < len(self):
                 return self[int(name)]
-            raise UnknownLabelError(f"There is no class {name}; the classes are 0 to {len(self) - 1}.")
+            raise UnknownLabelError(f"There is no class {name:.20}; the classes are 0 to {len(self) - 1}.")
         if (plain := normalized(name)) in self._by_folded:
             return self._by_folded[plain]
         if kinds := self._kinds(name):

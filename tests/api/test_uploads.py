@@ -56,7 +56,7 @@ def test_those_who_have_sent_nothing_hold_no_turn() -> None:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     settings = Settings(data_dir=tmp_path_factory.mktemp("var"), engine="torch", worker="external", body_timeout_s=1)
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(create_app(settings), base_url="http://localhost", raise_server_exceptions=False) as client:
         wait_until_ready(client)
         yield client
 

@@ -32,6 +32,14 @@ def test_a_line_that_ends_too_soon_is_taken_up_where_it_ended_after_a_pause(
     assert clock.pauses == [0.1]
 
 
+def test_a_service_that_says_come_again_is_asked_again(clock: Clock) -> None:
+    leaving = stream(told(1, "started"), ": the service ends; come again\n\n")
+    client, asked = answering(leaving, stream(told(2), END))
+    assert names(client.follow(JOB)) == ["started", "progress", "end"]
+    assert resumed(asked) == ["0", "1"]
+    assert clock.pauses == [0.1]
+
+
 def test_a_restart_of_the_service_is_survived(clock: Clock) -> None:
     asked: list[str] = []
 

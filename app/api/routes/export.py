@@ -12,7 +12,7 @@ from typing import Final
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
-from app.api.dependencies import Predictor
+from app.api.dependencies import ModelName, Predictor
 from app.api.problems import responses
 from app.jobs.files import StorageFullError
 from app.settings import Settings
@@ -75,7 +75,7 @@ class Bundles:
     responses=responses("unknown-model", "model-unavailable", "storage-full")
     | {200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-async def export_model(name: str, request: Request, predictor: Predictor) -> FileResponse:
+async def export_model(name: ModelName, request: Request, predictor: Predictor) -> FileResponse:
     """A zip with all that it takes to use the model without Inkblot, also as ONNX; made when it is first asked for."""
     bundles: Bundles = request.state.bundles
     card = (await predictor.load(name)).card

@@ -27,6 +27,7 @@ _LOOK_S: Final = 1.0
 _FILE_NAME: Final = r"^[a-z0-9][a-z0-9_-]*(\.[a-z0-9]+)?$"
 _STREAM: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 JobId = Annotated[str, Path(max_length=64)]
+Tag = Annotated[str | None, Header(max_length=1000)]
 
 
 @router.get("", dependencies=[Depends(accepts_json)], responses=responses("not-acceptable", "worker-down"))
@@ -43,9 +44,7 @@ async def list_jobs(jobs: Jobs, caller: Caller, choices: Annotated[JobChoices, Q
     responses=responses("unknown-job", "gone", "not-acceptable", "worker-down")
     | {304: {"description": "As in If-None-Match"}},
 )
-async def get_job(
-    job_id: JobId, request: Request, jobs: Jobs, if_none_match: Annotated[str | None, Header()] = None
-) -> Response:
+async def get_job(job_id: JobId, request: Request, jobs: Jobs, if_none_match: Tag = None) -> Response:
     """A job as it is now; with `Prefer: wait=N` when it has ended (or has changed, if If-None-Match is given)."""
     wait = preferred_wait(request)
     job = await jobs.ask(jobs.queue.get, job_id)
@@ -80,7 +79,7 @@ async def get_events(
     job_id: JobId,
     request: Request,
     jobs: Jobs,
-    last_event_id: Annotated[int, Header(ge=0, description="Only events after this one.")] = 0,
+    last_event_id: Annotated[int, Header(ge=0, lt=2**53, description="Only events after this one.")] = 0,
 ) -> Response:
     """What happens to a job, as it happens (text/event-stream); with `Accept: application/json` what has happened."""
     job = await jobs.ask(jobs.queue.get, job_id)
@@ -103,7 +102,7 @@ async def get_file(
     job_id: JobId,
     name: Annotated[str, Path(pattern=_FILE_NAME, max_length=64)],
     jobs: Jobs,
-    if_none_match: Annotated[str | None, Header()] = None,
+    if_none_match: Tag = None,
 ) -> Response:
     """A file that a job left behind: PNG, animated WebP, `recipe.json`."""
     await jobs.ask(jobs.queue.get, job_id)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.dependencies import Predictor, ServiceSettings, accepts_json, preferred_language
+from app.api.dependencies import ModelName, Predictor, ServiceSettings, accepts_json, preferred_language
 from app.api.problems import responses
 from app.api.schemas.classify import (
     BackboneList,
@@ -55,7 +55,7 @@ def _without_tables(card: ModelCard) -> ModelCard:
 
 @router.get("/models/{name}", responses=responses("unknown-model"))
 async def get_model(
-    name: str,
+    name: ModelName,
     request: Request,
     response: Response,
     predictor: Predictor,
@@ -69,7 +69,7 @@ async def get_model(
 
 @router.get("/models/{name}/labels", responses=responses("unknown-model"))
 async def list_labels(
-    name: str,
+    name: ModelName,
     request: Request,
     response: Response,
     predictor: Predictor,
@@ -87,7 +87,7 @@ async def list_labels(
 
 
 @router.get("/models/{name}/layers", responses=responses("unknown-model"))
-async def get_layers(name: str, predictor: Predictor) -> LayerList:
+async def get_layers(name: ModelName, predictor: Predictor) -> LayerList:
     """Every layer with a spatial output, in the order in which the network runs them."""
     classifier = await predictor.load(name)
     layers = await asyncio.to_thread(list_layers, classifier.backbone)

@@ -50,7 +50,10 @@ _PROBLEMS = ("unknown-model", "idempotency-key-reused", "unknown-label", "queue-
     "/ideal-images",
     status_code=202,
     response_model=JobOut,
-    responses=ACCEPTED | responses("malformed-request", "unknown-layer", "not-acceptable", *_PROBLEMS),
+    responses=ACCEPTED
+    | responses(
+        "malformed-request", "request-timeout", "body-too-large", "unknown-layer", "not-acceptable", *_PROBLEMS
+    ),
 )
 async def make_ideal_image(
     choices: IdealImageChoices,

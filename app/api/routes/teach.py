@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.dependencies import Caller, IdempotencyKey, Jobs, Predictor, accepts_json
+from app.api.dependencies import Caller, IdempotencyKey, Jobs, ModelName, Predictor, accepts_json
 from app.api.problems import responses
 from app.api.routes.synthesis import ACCEPTED, submit
 from app.api.uploads import received
@@ -128,10 +128,19 @@ async def teach_model(
     status_code=202,
     response_model=None,
     dependencies=[Depends(accepts_json)],
-    responses=ACCEPTED | responses("malformed-request", "unknown-model", "unknown-picture", "no-examples", *_PROBLEMS),
+    responses=ACCEPTED
+    | responses(
+        "malformed-request",
+        "request-timeout",
+        "body-too-large",
+        "unknown-model",
+        "unknown-picture",
+        "no-examples",
+        *_PROBLEMS,
+    ),
 )
 async def correct_model(
-    name: str,
+    name: ModelName,
     choices: CorrectionChoices,
     request: Request,
     predictor: Predictor,
@@ -143,7 +152,7 @@ async def correct_model(
     """Teach a model anew with other labels for some of its pictures, which need not be sent again."""
     if not repeated:
         known = await asyncio.to_thread(_names_of_examples, predictor.repository, name)
-        check_names([one.picture for one in choices.corrections], known)
+        await asyncio.to_thread(check_names, [one.picture for one in choices.corrections], known)
     input_ = {"model": name, **choices.model_dump(exclude_defaults=True)}
     return await submit(jobs, Order(CORRECTION, name, caller, input_), key, request)
 
@@ -158,6 +167,6 @@ def _names_of_examples(models: ModelRepository, name: str) -> tuple[str, ...]:
 
 
 @router.delete("/models/{name}", status_code=204, responses=responses("unknown-model", "forbidden", "storage-down"))
-async def delete_model(name: str, predictor: Predictor) -> None:
+async def delete_model(name: ModelName, predictor: Predictor) -> None:
     """Forget a model that was taught here; who is being answered by it still gets the answer."""
     await asyncio.to_thread(predictor.repository.delete, name)

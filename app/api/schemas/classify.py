@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.jobs.params import Choices
 from app.vision.classifier import ModelCard
 from app.vision.feature_space import UNKNOWN
 from app.vision.labels import Label, Scored
@@ -32,29 +33,23 @@ class Problem(BaseModel):
     )
 
 
-class ClassifyChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ClassifyChoices(Choices):
     model: str | None = Field(
-        None, description="Name of a model; the service's default if absent.", examples=["imagenet"]
+        None, max_length=100, description="Name of a model; the service's default if absent.", examples=["imagenet"]
     )
     top_k: int = Field(5, ge=1, le=1000, description="How many classes; more than there are is no error.")
     min_score: Score = Field(0, description="Leave out classes below this probability.")
     lang: Language | None = Field(None, description="Language of `display`; absent: Accept-Language decides.")
 
 
-class LabelChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class LabelChoices(Choices):
     q: str = Field(
         "", max_length=100, description="Part of a label or display name, in any language; accents do not matter."
     )
     lang: Language | None = Field(None, description="Language of `display`; absent: Accept-Language decides.")
 
 
-class LanguageChoice(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class LanguageChoice(Choices):
     lang: Language | None = Field(None, description="Language of the descriptions; absent: Accept-Language decides.")
 
 

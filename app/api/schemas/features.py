@@ -2,17 +2,16 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.api.schemas.classify import ModelOfPrediction
 from app.api.schemas.inspect import LayerName, LookTiming, Model
+from app.jobs.params import Choices
 from app.vision.classifier import ModelCard
 from app.vision.inspection.features import Features
 
 
-class FeatureChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class FeatureChoices(Choices):
     model: Model = None
     layer: LayerName = Field(
         None,

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 
 from app.api.schemas.classify import (
@@ -14,6 +14,7 @@ from app.api.schemas.classify import (
     Unknown,
     Unknownness,
 )
+from app.jobs.params import Choices
 from app.vision.classifier import ModelCard
 from app.vision.drawing.captions import nowhere, place
 from app.vision.drawing.colormaps import Colormap
@@ -32,7 +33,7 @@ def _channels(text: str) -> str:
     return text
 
 
-Model = Annotated[str | None, Field(description="Name of a model; the service's default if absent.")]
+Model = Annotated[str | None, Field(max_length=100, description="Name of a model; the service's default if absent.")]
 TargetName = Annotated[
     str | None,
     Field(
@@ -50,9 +51,7 @@ Opacity = Annotated[float, Field(ge=0, le=1, description="How strongly the colou
 Caption = Annotated[bool, Field(description="A strip under the picture with a title and the colour scale.")]
 
 
-class FeatureMapChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class FeatureMapChoices(Choices):
     model: Model = None
     layer: LayerName = Field(
         None, description="As GET /v1/models/{name}/layers lists them; absent: the suggested ones, one for each stage."
@@ -79,9 +78,7 @@ class FeatureMapChoices(BaseModel):
     lang: Lang = None
 
 
-class ExplanationChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ExplanationChoices(Choices):
     model: Model = None
     method: Method = "grad_cam"
     target: TargetName = None

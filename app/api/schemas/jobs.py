@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.api.problem_types import KINDS, SECRET, slug_of
 from app.api.schemas.classify import Problem
 from app.jobs.job import Event, Job, Status
+from app.jobs.params import Choices
 
 JobStatus = Literal["queued", "running", "succeeded", "failed", "canceled"]
 
@@ -75,9 +76,7 @@ class JobList(BaseModel):
     data: list[JobOut]
 
 
-class JobChoices(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class JobChoices(Choices):
     status: JobStatus | None = Field(None, description="Only jobs that are in this state.")
     limit: int = Field(20, ge=1, le=100)
 
