@@ -46,6 +46,7 @@ from app.process.cleanup import sweep
 from app.process.http_server import Connection, HttpServer
 from app.process.memory import keep_big_blocks
 from app.process.places import CannotServeError, check_places
+from app.process.privacy import close_to_others, write_privately
 from app.settings import Settings
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository, UnknownModelError
@@ -198,12 +199,14 @@ async def _follow(models: ModelRepository) -> None:
 
 def serve(settings: Settings) -> None:
     """Run until SIGINT or SIGTERM; requests that were accepted are answered first. Raises `CannotServeError`."""
+    write_privately()
     _check(settings)
     # uvicorn raises the signal once more when all is answered; then, and before it listens, the process just ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keep_big_blocks()
     gc.freeze()  # a full collection looked at all that torch brings along, and held up every answer for half a second
     logs.configure(settings.log_level, settings.log_format)
+    close_to_others(settings)
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log
     config = uvicorn.Config(
         create_app(settings),
@@ -213,8 +216,7 @@ def serve(settings: Settings) -> None:
         ws="none",
         log_config=None,
         access_log=False,  # `Exchange` tells more, and nothing of what was asked
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        **trust(settings),
         server_header=False,
         timeout_graceful_shutdown=30,
     )
@@ -230,6 +232,12 @@ def _end_streams(state: dict[str, Any]) -> None:
     opening: asyncio.Task[JobDesk] = state["jobs"]
     if opening.done() and not opening.cancelled() and not opening.exception():
         opening.result().events.close()
+
+
+def trust(settings: Settings) -> dict[str, Any]:
+    """Whom uvicorn believes who a client is; by itself it would believe all that runs on this machine."""
+    proxies = list(settings.trusted_proxies)
+    return {"proxy_headers": bool(proxies), "forwarded_allow_ips": proxies}
 
 
 def _check(settings: Settings) -> None:

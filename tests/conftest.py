@@ -1,7 +1,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +13,11 @@ from functools import partialmethod
 
 from fastapi.testclient import TestClient
 
-from app.client import Client, NoServerError
+from app.client import Client
 from app.main import create_app
 from app.settings import Settings
 from tests.support.paths import INKBLOT, ROOT, SAMPLES
-from tests.support.service import free_port, wait_until_ready
+from tests.support.service import free_port, wait_for_process, wait_until_ready
 
 # A service that listens on loopback does not answer for the host "testserver".
 TestClient.__init__ = partialmethod(TestClient.__init__, base_url="http://localhost")  # type: ignore[assignment]
@@ -66,13 +65,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     environ = os.environ | {f"INKBLOT_{name}": value for name, value in ours.items()}
     process = subprocess.Popen([*INKBLOT, "serve", "--port", url.rpartition(":")[2]], cwd=ROOT, env=environ)
     with Client(url) as client:
-        for _ in range(300):
-            try:
-                assert client.ready()["status"] == "ready"
-                break
-            except NoServerError:
-                assert process.poll() is None
-                time.sleep(0.1)
+        wait_for_process(client, process)
     yield url
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0

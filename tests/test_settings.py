@@ -22,6 +22,10 @@ def test_every_setting_is_read_as_what_it_is() -> None:
             "INKBLOT_FORMATS": "jpeg, png,tiff",
             "INKBLOT_ENGINE": "torch",
             "INKBLOT_DATA_DIR": "",
+            "INKBLOT_ALLOWED_HOSTS": "Ink.example, *.school.example",
+            "INKBLOT_ALLOWED_ORIGINS": "https://front.example,http://localhost:5173",
+            "INKBLOT_TRUSTED_PROXIES": "10.0.0.7, 10.1.0.0/16,::1",
+            "INKBLOT_LOG_FORMAT": "text",
             "INKBLOT_URL": "http://elsewhere",
         }
     )
@@ -30,6 +34,11 @@ def test_every_setting_is_read_as_what_it_is() -> None:
     assert settings.formats == ("JPEG", "PNG", "TIFF")
     assert settings.engine == "torch"
     assert settings.data_dir == Path("var")
+    assert settings.allowed_hosts == ("ink.example", "*.school.example")
+    assert settings.allowed_origins == ("https://front.example", "http://localhost:5173")
+    assert settings.trusted_proxies == ("10.0.0.7/32", "10.1.0.0/16", "::1/128")
+    assert settings.log_format == "text"
+    assert Settings.from_environ(settings.environ()) == settings
 
 
 def test_a_misspelt_setting_stops_the_start_with_the_nearest_name() -> None:
@@ -39,7 +48,22 @@ def test_a_misspelt_setting_stops_the_start_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("PORT", "x"), ("PORT", "70000"), ("THREADS", "0"), ("ENGINE", "onnx"), ("FORMATS", "EPS"), ("FORMATS", ",")],
+    [
+        ("ALLOWED_HOSTS", "https://ink.example"),
+        ("ALLOWED_HOSTS", "ink.example:8000"),
+        ("ALLOWED_ORIGINS", "front.example"),
+        ("ALLOWED_ORIGINS", "https://front.example/"),
+        ("ALLOWED_ORIGINS", "null"),
+        ("TRUSTED_PROXIES", "proxy.example"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("LOG_FORMAT", "xml"),
+        ("PORT", "x"),
+        ("PORT", "70000"),
+        ("THREADS", "0"),
+        ("ENGINE", "onnx"),
+        ("FORMATS", "EPS"),
+        ("FORMATS", ","),
+    ],
 )
 def test_a_value_that_cannot_be_is_refused(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"INKBLOT_{name}"):

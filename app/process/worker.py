@@ -14,6 +14,7 @@ from typing import Final
 from app import logs
 from app.process.cleanup import sweep
 from app.process.places import check_places
+from app.process.privacy import close_to_others, write_privately
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,11 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     from app.vision.serving.threads import use_threads
     from app.wiring import repository_for, training_jobs_for
 
+    write_privately()
     check_places(settings)
     keep_big_blocks()
     logs.configure(settings.log_level, settings.log_format)
+    close_to_others(settings)
     models = repository_for(settings)
     if models.device.type == "cpu" and hasattr(os, "nice"):
         os.nice(_NICE)

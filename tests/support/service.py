@@ -2,8 +2,15 @@
 
 import asyncio
 import socket
+import time
+from typing import TYPE_CHECKING
 
 from fastapi.testclient import TestClient
+
+from app.client import Client, NoServerError
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def wait_until_ready(client: TestClient, *, jobs: bool = True) -> None:
@@ -23,3 +30,17 @@ async def _let_the_loop_run() -> None:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+def wait_for_process(client: Client, process: "subprocess.Popen[bytes]") -> None:
+    """Until the service that runs in the process is ready; the time is only for the case that it never is."""
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
+        try:
+            assert client.ready()["status"] == "ready"
+        except NoServerError:
+            assert process.poll() is None
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("The service does not answer.")

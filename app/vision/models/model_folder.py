@@ -180,7 +180,6 @@ def open_draft(models: Path) -> Iterator[Path]:
     """A folder that no reader looks into; it is gone afterwards, unless it has become a model."""
     models.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=models, prefix=".draft-"))
-    draft.chmod(0o755)
     try:
         yield draft
     finally:

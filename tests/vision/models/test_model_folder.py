@@ -66,7 +66,7 @@ def test_what_is_published_serves_at_once_and_leaves_no_draft(models: ModelRepos
     assert classifier.space.threshold == 0.7
     assert classifier.space.references.dtype is torch.float16
     assert hidden(folder) == []
-    assert folder.joinpath("shapes").stat().st_mode & 0o777 == 0o755
+    assert folder.joinpath("shapes").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_name_that_is_taken_is_refused_and_nothing_changes(models: ModelRepository, folder: Path) -> None:
