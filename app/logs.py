@@ -28,8 +28,8 @@ def configure(level: str, log_format: LogFormat) -> None:
 
 
 def _with_request_id(record: logging.LogRecord) -> bool:
-    """Where the record is made, which is in the request's context."""
-    record.request_id = REQUEST_ID.get()
+    """Where the record is made, which is in the request's context, unless it brings one along."""
+    record.request_id = getattr(record, "request_id", REQUEST_ID.get())
     return True
 
 

@@ -83,6 +83,12 @@ def _tell(scope: Scope, status: int | None, milliseconds: float) -> None:
     log.log(level, text, extra={"fields": {name: value for name, value in fields.items() if value is not None}})
 
 
+def tell_refusal(request_id: str, status: int, problem: str) -> None:
+    """The line of what was no whole request, and never came here."""
+    fields = {"status": status, "problem": problem}
+    log.info("- - %d %s", status, problem, extra={"request_id": request_id, "fields": fields})
+
+
 def _template(scope: Scope) -> str | None:
     """The path as its route has it; `route` of FastAPI's scope lacks the prefix with which its router was included."""
     route = scope.get("fastapi", {}).get("effective_route_context") or scope.get("route")

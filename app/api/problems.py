@@ -74,7 +74,7 @@ class Problem:
             "status": int(kind.status),
             "detail": self.detail,
             "request_id": request_id(request),
-            **({"error": self.detail} if request.url.path.startswith(_OTHERS_PATHS) else {}),
+            **({"error": self.detail} if request.scope.get("path", "").startswith(_OTHERS_PATHS) else {}),
             **self.more,
         }
 

@@ -11,6 +11,7 @@ from fastapi import Request
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.api.exchange import safety_headers, tell_refusal
 from app.api.problems import MEDIA_TYPE, Problem
 
 HEAD_BYTES: Final = 32 * 1024
@@ -141,13 +142,18 @@ class Connection(HttpToolsProtocol):
         if self._is_answering():
             self.cycle.keep_alive = False
             return
-        status, body = problem.status, problem.body(Request({"type": "http", "state": {"request_id": uuid4().hex}}))
-        content = json.dumps(body).encode()
-        head = (
-            f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
-            f"Content-Length: {len(content)}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + content)
+        status, request_id = problem.status, uuid4().hex
+        content = json.dumps(problem.body(Request({"type": "http", "state": {"request_id": request_id}}))).encode()
+        headers = {
+            "Content-Type": MEDIA_TYPE,
+            "Content-Length": str(len(content)),
+            "Connection": "close",
+            "X-Request-Id": request_id,
+            **safety_headers(embeddable=False),
+        }
+        lines = (f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {text}" for name, text in headers.items()))
+        self.transport.write("\r\n".join((*lines, "", "")).encode() + content)
+        tell_refusal(request_id, status.value, problem.slug)
         self._drop(closes=True)
 
     def _close_gently(self) -> None:

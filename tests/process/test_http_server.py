@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import socket
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 from uvicorn import Config
 
+from app.api.exchange import safety_headers
 from app.process import http_server
 from app.process.http_server import Connection, HttpServer
 
@@ -78,8 +80,21 @@ def problem_in(answer: bytes) -> tuple[int, str]:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"\r\nContent-Type: application/problem+json\r\n" in head + b"\r\n"
     problem = json.loads(body)
+    assert f"X-Request-Id: {problem['request_id']}\r\n".encode() in head + b"\r\n"
+    assert set(safety_headers(embeddable=False)) <= {line.partition(": ")[0] for line in head.decode().split("\r\n")}
     assert int(head.split()[1]) == problem["status"]
     return problem["status"], problem["type"].removeprefix("/problems/")
+
+
+def test_what_is_no_whole_request_is_a_line_of_the_log_too(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(b"no request\r\n\r\n")
+        answer = answers(line)
+    assert problem_in(answer) == (400, "malformed-request")
+    (record,) = [one for one in caplog.records if one.name == "app.api.exchange"]
+    assert vars(record)["fields"] == {"status": 400, "problem": "malformed-request"}
+    assert vars(record)["request_id"] == json.loads(answer.partition(b"\r\n\r\n")[2])["request_id"]
 
 
 def test_a_head_without_end_is_refused_long_before_it_is_long(port: int) -> None:
