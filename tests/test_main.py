@@ -56,5 +56,5 @@ def test_only_proxies_that_a_setting_names_are_believed_who_a_client_is(
     config.load()
     headers = [(b"x-forwarded-for", b"6.6.6.6")]
     scope: Any = {"type": "http", "client": (connects, 1), "headers": headers, "scheme": "http"}
-    asyncio.run(config.loaded_app(scope, None, None))  # type: ignore[arg-type]
+    asyncio.run(config.loaded_app(scope, None, None))
     assert seen == [client]
