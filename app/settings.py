@@ -129,7 +129,13 @@ class Settings:
         _shipped_models, Path, "the models that ship; default: `models` beside the package, or within it"
     )
     weights_dir: Path | None = _setting(
-        None, Path, "torchvision checkpoints of further backbones (`.pth`, `.safetensors`)"
+        None,
+        Path,
+        "weights of further networks (`.pth`, `.safetensors`), as `inkblot weights get` brings them; "
+        "default: `weights` in the data folder",
+    )
+    weights_url: str | None = _setting(
+        None, str, "a mirror of <https://download.pytorch.org/models>, for `inkblot weights get` alone"
     )
     default_model: str = _setting("cats-vs-dogs", str, "the model of a request that names none")
     device: str = _setting("auto", str, "`auto` (CUDA, else MPS, else CPU) or torch's name of a device")
@@ -178,6 +184,11 @@ class Settings:
     @property
     def image_limits(self) -> ImageLimits:
         return ImageLimits(self.formats, self.max_pixels)
+
+    @property
+    def weights_folder(self) -> Path:
+        """Where the weights of further networks lie, and where they are downloaded to."""
+        return self.weights_dir or self.data_dir.resolve() / "weights"
 
     @property
     def trained_dir(self) -> Path:

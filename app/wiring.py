@@ -22,7 +22,7 @@ def repository_for(settings: Settings) -> ModelRepository:
     device = pick_device(settings.device)
     return ModelRepository(
         [settings.models_dir],
-        weights_dir=settings.weights_dir,
+        weights_dir=settings.weights_folder,
         device=device,
         trained_dir=settings.trained_dir,
         shared=_shared_models(settings.trained_dir, settings.files_url) if settings.files_url else None,

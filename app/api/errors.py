@@ -65,5 +65,15 @@ class NotAcceptableError(ValueError):
     """Every form of the answer is excluded by the Accept header."""
 
 
+class WeightsNotHereError(LookupError):
+    """No model can be taught on this backbone until somebody brings its weights."""
+
+    def __init__(self, backbone: str) -> None:
+        super().__init__(
+            f"The weights of {backbone} are missing here. Where the service runs, `inkblot weights get {backbone}` "
+            "brings them; it needs no restart."
+        )
+
+
 def _shown(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

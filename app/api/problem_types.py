@@ -18,6 +18,7 @@ from app.api.errors import (
     UnknownFileError,
     UnknownHostError,
     UploadsFullError,
+    WeightsNotHereError,
 )
 from app.jobs.files import StorageDownError, StorageFullError
 from app.jobs.job import (
@@ -188,6 +189,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         "The model is still being loaded",
         "Come again after the seconds in Retry-After.",
     ),
+    "missing-weights": Kind(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The weights of this backbone are not here",
+        "GET /v1/backbones says which are; `inkblot weights get NAME`, where the service runs, brings others.",
+    ),
     "model-unavailable": Kind(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "This model cannot be loaded",
@@ -258,6 +264,7 @@ SLUGS: Final[Mapping[type[Exception], str]] = {
     UnsupportedImageError: "unsupported-image",
     UploadsFullError: "overloaded",
     WeightsError: "model-unavailable",
+    WeightsNotHereError: "missing-weights",
     WorkerDiedError: "worker-died",
 }
 _BY_NAME: Final = {kind.__name__: slug for kind, slug in SLUGS.items()}

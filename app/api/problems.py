@@ -31,6 +31,8 @@ _DETAIL: Final = 4000
 """Letters of a detail: of an archive with many faults it is long."""
 _COME_AGAIN: Final = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 _EVERYWHERE: Final = ("validation-error", "internal", "model-loading", "foreign-origin", "misdirected-request")
+_STAY: Final = {"missing-weights", "model-unavailable"}
+"""What no waiting mends."""
 _STATUS_SLUGS: Final = {400: "malformed-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}
 
 
@@ -60,7 +62,7 @@ class Problem:
         if isinstance(error, ChoiceError):
             more["errors"] = [{"pointer": error.pointer, "detail": _echo(str(error), _DETAIL)}]
         headers = {}
-        if KINDS[slug].status in _COME_AGAIN and slug != "model-unavailable":
+        if KINDS[slug].status in _COME_AGAIN and slug not in _STAY:
             headers["Retry-After"] = str(getattr(error, "retry_after_s", 1))
         if isinstance(error, BodyTooLargeError | BodyTimeoutError):
             headers["Connection"] = "close"  # what else the client sends is dropped

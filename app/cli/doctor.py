@@ -157,9 +157,9 @@ async def _speed(settings: Settings, repository: ModelRepository) -> Finding:
 
 
 def _backbones(settings: Settings) -> Iterator[Finding]:
-    present = [name for name, card in BACKBONES.items() if find_weights(card, settings.weights_dir)]
+    present = [name for name, card in BACKBONES.items() if find_weights(card, settings.weights_folder)]
     missing = [name for name in BACKBONES if name not in present]
     yield Finding(Verdict.OK, "backbones", f"weights are present for {', '.join(present)}")
     if missing:
-        where = settings.weights_dir or "a folder that INKBLOT_WEIGHTS_DIR names"
-        yield Finding(Verdict.OK, "backbones", f"further ones can be put into {where}: {', '.join(missing)}")
+        how = f"`inkblot weights get NAME` brings further ones into {settings.weights_folder}: {', '.join(missing)}"
+        yield Finding(Verdict.OK, "backbones", how)

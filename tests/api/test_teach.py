@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -181,7 +182,7 @@ def test_its_classes_are_called_as_the_archive_says(service: TestClient) -> None
         ({"mode": "magic"}, 422, "validation-error"),
         ({"colour": "red"}, 422, "validation-error"),
         ({"backbone": "vgg"}, 404, "unknown-backbone"),
-        ({"backbone": "vgg16"}, 503, "model-unavailable"),
+        ({"backbone": "vgg16"}, 503, "missing-weights"),
     ],
 )
 def test_what_cannot_be_is_refused_before_the_pictures_are_looked_at(
@@ -195,6 +196,42 @@ def test_too_few_pictures_are_counted(service: TestClient) -> None:
     assert refused(service, archive) == (422, "not-enough-images")
     answer = service.post("/v1/models?name=refused", content=archive)
     assert answer.json()["counts"] == {"red": 1, "blue": 2}
+
+
+def test_missing_weights_are_told_with_the_command_that_brings_them(service: TestClient) -> None:
+    answer = service.post("/v1/models?name=refused&backbone=resnet50", content=b"x")
+    assert "`inkblot weights get resnet50` brings them" in answer.json()["detail"]
+    assert "retry-after" not in answer.headers, "no waiting mends it"
+
+
+def test_oxfords_layout_in_a_tar_is_taught_and_told(service: TestClient) -> None:
+    """`images/Abyssinian_12.jpg`, all in one folder."""
+    file = BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        for label, breed in (("red", "Abyssinian"), ("blue", "american_bulldog")):
+            for number in range(4):
+                member = tarfile.TarInfo(f"images/{breed}_{number}.jpg")
+                data = shape(label, number)
+                member.size = len(data)
+                archive.addfile(member, BytesIO(data))
+    job = teach(service, "oxford", file.getvalue())
+    assert job["status"] == "succeeded", job["error"]
+    assert job["result"]["layout"] == {
+        "name": "file-names",
+        "detail": "Read as pictures whose names are their class and a number: Abyssinian (4), american_bulldog (4).",
+        "pictures": {"learning": 8},
+    }
+    assert service.get("/v1/models/oxford").json()["training"]["layout"]["name"] == "file-names"
+    assert label_of(service, "oxford", shape("red", 50)) == "Abyssinian"
+
+
+def test_what_can_be_read_in_two_ways_is_refused_with_both(service: TestClient) -> None:
+    nested = {f"red/small/{number}.png": shape("red", number) for number in (50, 51)}
+    assert refused(service, zipped(shapes() | nested)) == (422, "invalid-archive")
+    detail = service.post("/v1/models?name=refused", content=zipped(shapes() | nested)).json()["detail"]
+    assert (
+        "the 2 folders blue and red are the classes, or the folders in them (small) are classes of their own" in detail
+    )
 
 
 def test_pictures_that_cannot_be_read_fail_the_job_with_the_reason(service: TestClient) -> None:

@@ -97,4 +97,4 @@ async def get_layers(name: ModelName, predictor: Predictor) -> LayerList:
 @router.get("/backbones")
 async def list_backbones(settings: ServiceSettings) -> BackboneList:
     """The pretrained networks that can be transferred from, and whether their weights are here."""
-    return BackboneList(data=[BackboneOut.of(card, settings.weights_dir) for card in BACKBONES.values()])
+    return BackboneList(data=[BackboneOut.of(card, settings.weights_folder) for card in BACKBONES.values()])

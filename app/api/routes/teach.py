@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.api.dependencies import Caller, IdempotencyKey, Jobs, ModelName, Predictor, accepts_json
+from app.api.errors import WeightsNotHereError
 from app.api.problems import responses
 from app.api.routes.synthesis import ACCEPTED, submit
 from app.api.uploads import received
@@ -16,7 +17,6 @@ from app.jobs.params import CORRECTION, MODEL, CorrectionChoices, TeachChoices
 from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
 from app.vision.networks.backbones import BACKBONES, UnknownBackboneError, find_weights
-from app.vision.networks.weights import MissingWeightsError
 from app.vision.transfer.examples import Examples, NoExamplesError, check_names
 
 router = APIRouter(tags=["models"])
@@ -61,7 +61,7 @@ Repeated = Annotated[bool, Depends(_is_repeated)]
 async def _new_name(
     predictor: Predictor, repeated: Repeated, choices: Annotated[TeachChoices, Query()]
 ) -> TeachChoices:
-    """Before the pictures are read. Raises `ModelExistsError`, `UnknownBackboneError` or `MissingWeightsError`."""
+    """Before the pictures are read. Raises `ModelExistsError`, `UnknownBackboneError` or `WeightsNotHereError`."""
     if not repeated:
         await asyncio.to_thread(_check, predictor.repository, choices)
     return choices
@@ -79,7 +79,7 @@ def _check(models: ModelRepository, choices: TeachChoices) -> None:
     if choices.backbone not in BACKBONES:
         raise UnknownBackboneError(choices.backbone)
     if find_weights(BACKBONES[choices.backbone], models.weights_dir) is None:
-        raise MissingWeightsError(f"The weights of {choices.backbone} are not here.")
+        raise WeightsNotHereError(choices.backbone)
     try:
         card = models.card(choices.name)
     except UnknownModelError:
@@ -98,6 +98,7 @@ def _check(models: ModelRepository, choices: TeachChoices) -> None:
     | responses(
         "malformed-request",
         "unknown-backbone",
+        "missing-weights",
         "model-exists",
         "request-timeout",
         "body-too-large",

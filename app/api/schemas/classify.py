@@ -227,7 +227,7 @@ class BackboneOut(BaseModel):
     input_size: int
     feature_size: int
     weights: list[str] = Field(
-        description="The file names that will do: in INKBLOT_WEIGHTS_DIR, or in the package that brings them."
+        description="The file names that will do: in INKBLOT_WEIGHTS_DIR (see `inkblot weights`), or in a package."
     )
     licence: str
     source: str

@@ -89,7 +89,11 @@ def _from_torchvision(
 
 def _by_torchvision(file: str, preprocessing: Preprocessing | None = None) -> WeightsFile:
     return WeightsFile(
-        file, licence="BSD-3-Clause", source="torchvision", preprocessing=preprocessing or Preprocessing()
+        file,
+        licence="BSD-3-Clause",
+        source="torchvision",
+        preprocessing=preprocessing or Preprocessing(),
+        publisher="https://download.pytorch.org/models",
     )
 
 

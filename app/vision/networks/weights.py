@@ -51,6 +51,18 @@ class WeightsFile:
     same_padding: bool = False
     package: str | None = None
     """The Python package that brings the file; None: it is looked for in the folder of weights."""
+    publisher: str | None = None
+    """The address of the folder from which it can be downloaded."""
+
+    @property
+    def digits(self) -> str:
+        """The first of its SHA-256, with which its name ends; none where it ends otherwise."""
+        found = _DIGITS.search(Path(self.name).stem)
+        return found[1].lower() if found else ""
+
+    def address(self, mirror: str | None = None) -> str:
+        """Of the file at its publisher, or in a mirror of that folder."""
+        return f"{(mirror or self.publisher or '').rstrip('/')}/{self.name}"
 
 
 def find_checkpoint(
@@ -70,6 +82,14 @@ def find_checkpoint(
     return None
 
 
+def published_file(name: str, published: Sequence[WeightsFile]) -> WeightsFile:
+    """The one to download for the network of this name; raises `MissingWeightsError` if none can be."""
+    for weights in published:
+        if weights.publisher and weights.digits:
+            return weights
+    raise MissingWeightsError(what_is_missing(name, published, None))
+
+
 def what_is_missing(name: str, published: Sequence[WeightsFile], weights_dir: Path | None) -> str:
     """A sentence that says which files would do, and where they are looked for."""
     names = " or ".join(weights.name for weights in published)
@@ -77,7 +97,10 @@ def what_is_missing(name: str, published: Sequence[WeightsFile], weights_dir: Pa
         return f"The weights of {name} come with the package {published[0].package}, which is not installed."
     where = f"in {weights_dir}" if weights_dir else "in the folder that INKBLOT_WEIGHTS_DIR names (it is not set)"
     converted = f"{name}.safetensors"  # without digits: those would have to be its own
-    return f"The weights of {name} are missing: put {names} (as published) or {converted} {where}."
+    return (
+        f"The weights of {name} are missing: get them with `inkblot weights get {name}`, "
+        f"or put {names} (as published) or {converted} {where}."
+    )
 
 
 def load_weights_(network: nn.Module, path: Path) -> None:

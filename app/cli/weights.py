@@ -1,0 +1,101 @@
+"""`inkblot weights`: which networks have their weights here, and the publisher's files of the others."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from app.cli.terminal import AsJson, plain, print_json, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.client.downloads import Watch
+    from app.settings import Settings
+
+_BAR: Final = (
+    TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
+)  # fmt: skip
+
+app = typer.Typer(invoke_without_command=True)
+
+
+def add_to(parent: typer.Typer) -> None:
+    parent.add_typer(app, name="weights", help="List the networks and their weights, or get those of more of them.")
+
+
+@app.callback()
+def weights(context: typer.Context, as_json: AsJson = False) -> None:
+    if context.invoked_subcommand:
+        return
+    from app.vision.networks.backbones import BACKBONES, find_weights
+
+    folder = _settings().weights_folder
+    found = {name: find_weights(card, folder) for name, card in BACKBONES.items()}
+    if as_json:
+        print_json([{"backbone": name, "file": str(path) if path else None} for name, path in found.items()])
+        return
+    table = Table(box=None, pad_edge=False)
+    for title in ("network", "weights", "licence"):
+        table.add_column(title, overflow="fold")
+    for name, path in found.items():
+        how = f"{path.name} ({path.stat().st_size / 1e6:,.0f} MB)" if path else f"missing: inkblot weights get {name}"
+        table.add_row(name, plain(how, "" if path else "yellow"), BACKBONES[name].weights[0].licence)
+    console = Console()
+    console.print(table)
+    console.print(plain(f"They are looked for in {folder}."), soft_wrap=True)
+
+
+@app.command()
+def get(
+    names: Annotated[list[str], typer.Argument(help="Of networks, as `inkblot weights` lists them.")],
+    into: Annotated[Path | None, typer.Option(help="Folder; default: the one where the service looks.")] = None,
+) -> None:
+    """Download weights from their publisher, and check them; a download that broke off goes on.
+
+    A service that looks there uses them at once. INKBLOT_WEIGHTS_URL names a mirror.
+    """
+    from app.client.downloads import DownloadError, download
+    from app.vision.networks.backbones import BACKBONES, UnknownBackboneError, find_weights
+    from app.vision.networks.weights import MissingWeightsError, published_file
+
+    settings = _settings()
+    folder = into or settings.weights_folder
+    if unknown := [UnknownBackboneError(name) for name in names if name not in BACKBONES]:
+        tell(f"{unknown[0]} There are {', '.join(BACKBONES)}.")
+        raise typer.Exit(1)
+    try:
+        for name in names:
+            if path := find_weights(BACKBONES[name], folder):
+                Console().print(plain(f"{name} has its weights: {path}"), soft_wrap=True)
+                continue
+            file = published_file(name, BACKBONES[name].weights)
+            path = folder / file.name
+            with _bar(file.name) as watch:
+                download(file.address(settings.weights_url), path, sha256=file.digits, watch=watch)
+            Console().print(plain(f"{path} ({file.licence}, {file.source})"), soft_wrap=True)
+    except (DownloadError, MissingWeightsError) as error:
+        tell(str(error))
+        raise typer.Exit(1) from None
+
+
+def _settings() -> "Settings":
+    from app.settings import Settings, SettingsError
+
+    try:
+        return Settings.from_environ(os.environ)
+    except SettingsError as error:
+        tell(str(error))
+        raise typer.Exit(2) from None
+
+
+@contextmanager
+def _bar(name: str) -> "Iterator[Watch]":
+    with Progress(*_BAR, console=Console(stderr=True)) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
