@@ -104,6 +104,8 @@ TOLD_ELSEWHERE = {
     "EngineStoppedError": "the job goes on with the next worker",
     "ChannelsError": "the route and the schema make a validation error of it",
     "OvertakenError": "never leaves the mirror",
+    "ClassNameError": "the archive's error and the validation of corrections say it",
+    "StreamClosedError": "the stream ends, and says that there is more to come",
     "ExportError": "a process that was killed: there is nothing that the client could do",
     "CannotServeError": "ends the process at its start",
     "DeviceUnavailableError": "ends the process at its start",
