@@ -15,6 +15,7 @@ from starlette.routing import compile_path
 
 from app.api.errors import BodyTimeoutError, BodyTooLargeError, ChoiceError
 from app.api.problem_types import KINDS, SECRET, SLUGS, slug_of
+from app.api.sentences import sentence_of
 from app.jobs.files import StorageFullError, is_full
 from app.vision.transfer.dataset import NotEnoughImagesError
 
@@ -139,9 +140,10 @@ async def _validation_error(request: Request, error: Exception) -> JSONResponse:
     if any(one["type"] == "json_invalid" for one in errors):
         return Problem("malformed-request", "The body is not JSON.").response(request)
     told = [
-        {"pointer": _echo("/" + "/".join(map(str, one["loc"]))), "detail": _echo(one["msg"])} for one in errors[:_TOLD]
+        {"pointer": _echo("/" + "/".join(map(str, one["loc"]))), "detail": _echo(sentence_of(one))}
+        for one in errors[:_TOLD]
     ]
-    detail = "; ".join(f"{_echo(str(one['loc'][-1]))}: {_echo(one['msg'])}" for one in errors[:_TOLD])
+    detail = " ".join(f"{_echo(str(one['loc'][-1]))}: {_echo(sentence_of(one))}" for one in errors[:_TOLD])
     return Problem("validation-error", detail, {"errors": told}).response(request)
 
 

@@ -32,7 +32,10 @@ def _share(value: object) -> object:
 
 Seed = Annotated[int, Field(ge=0, lt=2**53)]
 Deadline = Annotated[float, Field(gt=0, le=24 * 3600)]
-Model = Annotated[str | None, Field(max_length=100, description="Name of a model; the service's default if absent.")]
+Model = Annotated[
+    str | None,
+    Field(max_length=100, description="Name of a model; the service's default if absent.", examples=["imagenet"]),
+]
 Index = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -63,6 +66,10 @@ class ChannelChoice(Choices):
 
 
 class IdealImageChoices(Choices):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": "imagenet", "objective": {"label": "zebra"}, "preset": "clear"}]}
+    )
+
     model: Model = None
     objective: LabelChoice | ChannelChoice
     models: list[Annotated[str, Field(max_length=100)]] | None = Field(
@@ -133,6 +140,10 @@ class Correction(Choices):
 
 
 class CorrectionChoices(Choices):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"corrections": [{"picture": "cat/12.jpg", "label": "dog"}]}]}
+    )
+
     corrections: list[Correction] = Field(min_length=1, max_length=1000)
     deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
 
@@ -143,6 +154,7 @@ class AdversarialImageChoices(Choices):
         None,
         max_length=200,
         description="What it shall be taken for: label, display name or index; absent: anything else than now.",
+        examples=["tabby"],
     )
     method: Literal["robust", "minimal", "pgd", "fgsm", "lesson"] = Field(
         "robust", description="`robust` survives JPEG and resizing, `minimal` changes as little as possible."

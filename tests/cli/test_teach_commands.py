@@ -73,7 +73,7 @@ def test_a_detached_lesson_is_listed_by_its_name(server: str, folder: Path) -> N
     ("files", "choices", "told"),
     [
         (shapes(), ["--name", "imagenet"], "There is a model 'imagenet' already."),
-        (shapes(), ["--name", "No Slug"], "name: String should match pattern"),
+        (shapes(), ["--name", "No Slug"], "name: It must have small letters"),
         (shapes(), ["--name", "x", "--backbone", "vgg"], "vgg"),
         ({"red/0.png": b"x", "blue/0.png": b"x"}, ["--name", "x"], "too few: blue (1), red (1)"),
     ],

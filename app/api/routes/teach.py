@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.dependencies import Caller, IdempotencyKey, Jobs, ModelName, Predictor, accepts_json
+from app.api.dependencies import Caller, IdempotencyKey, Jobs, Predictor, TaughtName, accepts_json
 from app.api.errors import WeightsNotHereError
 from app.api.problems import responses
 from app.api.routes.synthesis import ACCEPTED, submit
@@ -141,7 +141,7 @@ async def teach_model(
     ),
 )
 async def correct_model(
-    name: ModelName,
+    name: TaughtName,
     choices: CorrectionChoices,
     request: Request,
     predictor: Predictor,
@@ -168,6 +168,6 @@ def _names_of_examples(models: ModelRepository, name: str) -> tuple[str, ...]:
 
 
 @router.delete("/models/{name}", status_code=204, responses=responses("unknown-model", "forbidden", "storage-down"))
-async def delete_model(name: ModelName, predictor: Predictor) -> None:
+async def delete_model(name: TaughtName, predictor: Predictor) -> None:
     """Forget a model that was taught here; who is being answered by it still gets the answer."""
     await asyncio.to_thread(predictor.repository.delete, name)

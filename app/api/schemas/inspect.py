@@ -33,7 +33,10 @@ def _channels(text: str) -> str:
     return text
 
 
-Model = Annotated[str | None, Field(max_length=100, description="Name of a model; the service's default if absent.")]
+Model = Annotated[
+    str | None,
+    Field(max_length=100, description="Name of a model; the service's default if absent.", examples=["imagenet"]),
+]
 TargetName = Annotated[
     str | None,
     Field(

@@ -231,7 +231,8 @@ def _note(classifier: Classifier, before: Outcome, target: int | None, method: M
 
 
 def _hint(method: Method, space: str, attack: Attack, probability: float) -> str:
-    reached = f"After {attack.steps} steps it was at {probability:.1%}."
+    steps = "one step" if attack.steps == 1 else f"{attack.steps} steps"
+    reached = f"After {steps} it was at {probability:.1%}."
     if space == "model":
         return f"{reached} A change of the canvas rarely survives the upload: use space=original."
     if method == "fgsm":
