@@ -1,5 +1,6 @@
 """`inkblot ideal`, `fool` and `jobs`: slow work, with a bar that shows how it goes."""
 
+import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from app.cli.words import taken_for
 from app.client import DEFAULT_URL, Client, ClientError, Job, read_picture
 
 _INTERRUPTED: Final = 130
+_PAGE: Final = 1000
+"""Columns where no terminal says how many there are."""
 _COLOURS: Final = {"succeeded": "green", "failed": "red", "canceled": "yellow", "running": "cyan", "queued": "blue"}
 PICTURES: Final = (".png", ".webp")
 Out = Annotated[
@@ -114,13 +117,13 @@ def jobs(
         return
     table = Table(box=None, pad_edge=False)
     for title in ("job", "kind", "state", "step", "about"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, no_wrap=title == "job", overflow="fold")  # an id is there to be copied
     for shown in found:
         progress = shown["progress"]
         step = f"{progress['step']}/{progress['steps']}" if progress else ""
         state = Text(shown["status"], _COLOURS[shown["status"]])
         table.add_row(shown["id"], shown["kind"].replace("_", " "), state, step, plain(_about(shown)))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _PAGE).print(table)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app import __version__
-from app.cli import inspection, jobs, teaching, weights
+from app.cli import catalogue, inspection, jobs, teaching, weights
 from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json, tell
 from app.cli.words import word
 from app.client import (
@@ -220,6 +220,7 @@ def doctor(as_json: AsJson = False) -> None:
     raise typer.Exit(1 if any(finding.verdict is Verdict.FAIL for finding in findings) else 0)
 
 
+catalogue.add_to(app)
 inspection.add_to(app)
 jobs.add_to(app)
 teaching.add_to(app)
