@@ -51,7 +51,7 @@ class Postgres:
     def stop(self) -> None:
         """At once: who is connected is cut off."""
         self._server.send_signal(signal.SIGQUIT)
-        self._server.wait(20)
+        self._server.wait(60)
 
     def remove(self) -> None:
         self.thaw()
