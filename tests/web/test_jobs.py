@@ -1,4 +1,4 @@
-"""Slow work in the browser: ideal images, fooled pictures, taught models; and what happens when something breaks off."""
+"""Slow work in the browser: ideal images, fooled pictures, taught models, and what breaks off."""
 
 import re
 from pathlib import Path
@@ -26,16 +26,16 @@ def test_an_ideal_image_is_searched_for_painted_and_judged_by_others(site, opene
     search = page.get_by_role("combobox", name="What should it dream of?")
     expect(search).to_have_value("Persian cat")
     search.fill("zebar")
-    expect(page.get_by_role("option").first).to_have_text("zebra")
+    expect(page.locator("[role=listbox] [role=option]").first).to_have_text("zebra")
     search.press("Enter")
     expect(search).to_have_value("zebra")
-    paint(page, steps=24)
+    paint(page, steps=8)
     expect(page.get_by_text("Networks that took no part")).to_be_visible(timeout=120_000)
     expect(page.locator(".say")).to_contain_text("zebra")
     expect(page.locator(".bars.held li")).to_have_count(2)
     expect(page.locator(".uplot canvas")).to_be_visible()
     page.get_by_role("button", name="Show as table").click()
-    assert page.locator(".curve tbody tr").count() > 4
+    assert page.locator(".curve tbody tr").count() >= 4
     page.get_by_role("button", name="Film").click()
     expect(page.get_by_role("slider", name="From noise to the end")).to_be_visible()
     page.get_by_role("button", name="Classify →").click()

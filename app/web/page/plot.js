@@ -4,6 +4,9 @@ import { plain, t } from "./words.js";
 
 /** @typedef {{label: string, values: (number | null)[], ink: string, dash?: number[], width?: number}} Series */
 
+/** Steps are whole numbers. */
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
 /** @param {string} name */
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -16,7 +19,7 @@ function options(series, range, width, height) {
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { size: 9 } },
     scales: { x: { time: false }, y: { range } },
-    axes: [{ ...axis, size: 28 }, { ...axis, size: 40, values: (_, found) => found.map((value) => plain(value)) }],
+    axes: [{ ...axis, size: 28, incrs: WHOLE }, { ...axis, size: 40, values: (_, found) => found.map((value) => plain(value)) }],
     series: [{}, ...series.map((one) => ({ label: one.label, stroke: ink(one.ink), width: one.width ?? 2.5, dash: one.dash, points: { show: one.values.length < 3 } }))],
   };
 }

@@ -15,7 +15,7 @@ import { go, link, route } from "../route.js";
 import { language, percent, rich, t } from "../words.js";
 import { Pair } from "./ideal_pair.js";
 
-const PRESETS = [["clear", "ideal-persian"], ["quick", "film-5"], ["lesson", "ideal-lesson"], ["raw", "ideal-raw"]];
+const PRESETS = [["clear", "ideal-persian"], ["fine", "ideal-persian"], ["quick", "film-5"], ["lesson", "ideal-lesson"], ["raw", "ideal-raw"]];
 const FIRST = { imagenet: "Persian cat", "cats-vs-dogs": "cat" };
 
 /** @param {{wish: any, set: (change: any) => void, labels: any[]}} props */
@@ -47,6 +47,7 @@ function Painted({ now, display }) {
   const { result, input } = job;
   const [film, setFilm] = useState(false);
   const label = input.objective.label;
+  const held = result.checks.filter((one) => !one.took_part);
   const name = label ? display(label) : t("job.channel", { layer: input.objective.layer, channel: input.objective.channel });
   const seconds = (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000;
   const send = async (view) => {
@@ -56,8 +57,8 @@ function Painted({ now, display }) {
   return html`<div class="grid"><div class="c7">${film ? html`<${Film} href=${result.files.animation} alt=${t("film.alt", { name })} />` : html`<div class="pic"><img class="sq" src=${result.files.final} alt=${t("ideal.alt", { name })} /></div>`}</div>
     <div class="c5 stack"><${Who} name=${input.model}>${t("ideal.painted", { s: Math.max(1, Math.round(seconds)), seed: input.seed, preset: t(`preset.${input.preset}`) })}<//>
     <p class="say" role="status">${label ? html`<span class="voice">${percent(result.png_score ?? result.score)}</span> ${name}` : name}</p>
-    ${label && result.checks.length > 0 && html`<div><h2 class="h4">${t("ideal.held")}</h2><${Bars} kind="held" items=${result.checks.map((one) => ({ label: `${one.model}: ${display(one.label)}`, score: one.score }))} />
-      <p class="small quiet">${t("ideal.agree", { n: result.checks.filter((one) => one.agrees).length, of: result.checks.length })}</p></div>`}
+    ${label && held.length > 0 && html`<div><h2 class="h4">${t("ideal.held")}</h2><${Bars} kind="held" items=${held.map((one) => ({ label: `${one.model}: ${display(one.label)}`, score: one.score }))} />
+      <p class="small quiet">${t("ideal.agree", { n: held.filter((one) => one.agrees).length, of: held.length })}</p></div>`}
     <${ScoreCurve} now=${now} label=${name} />
     <div class="row"><button type="button" class="btn" aria-pressed=${film} onClick=${() => setFilm(!film)}><${Icon} name=${film ? "stop" : "play"} />${t(film ? "film.still" : "film")}</button>
     <a class="btn" href=${result.files.final} download="${label ?? "channel"}.png"><${Icon} name="down" />PNG</a>
@@ -81,7 +82,7 @@ function Earlier({ job }) {
   const display = useDisplay(job.input.model);
   const { label, layer, channel } = job.input.objective;
   const name = label ? display(label) : t("job.channel", { layer, channel });
-  const checks = job.result.checks;
+  const checks = job.result.checks.filter((one) => !one.took_part);
   return html`<a class="figure" href=${link("ideal", job.id)}><img src=${job.result.files.final} alt="" loading="lazy" /><span class="cap"><b>${name}</b><br />${label ? t("ideal.agree", { n: checks.filter((one) => one.agrees).length, of: checks.length }) : job.input.model}</span></a>`;
 }
 

@@ -23,7 +23,7 @@ const Row = ({ preset, job, display, models }) => html`<tr><th scope="row"><img 
 /** @param {{job: any, display: (label: string) => string}} props */
 export function Pair({ job, display }) {
   const [problem, setProblem] = useState(/** @type {unknown} */ (null));
-  const found = Object.fromEntries(["raw", "lesson", "clear", "quick"].map((preset) => [preset, sibling(job, preset)]));
+  const found = Object.fromEntries(["raw", "lesson", "clear", "fine", "quick"].map((preset) => [preset, sibling(job, preset)]));
   const going = [found.raw, found.lesson].filter((one) => one && !isFinal(one));
   const watched = useJob(going[0]?.id ?? "");
   const done = Object.entries(found).filter(([, one]) => one?.status === "succeeded");
@@ -36,7 +36,7 @@ export function Pair({ job, display }) {
     }
   };
   const both = found.raw?.status === "succeeded" && found.lesson?.status === "succeeded";
-  const models = job.result.checks.map((one) => one.model);
+  const models = job.result.checks.filter((one) => !one.took_part).map((one) => one.model);
   const at = watched.job?.progress;
   return html`<hr /><div class="grid"><div class="c6">${both ? html`<${Compare} before=${found.raw.result.files.final} after=${found.lesson.result.files.final} alt=${t("pair.raw.alt")} altAfter=${t("pair.lesson.alt")} left=${t("pair.without")} right=${t("pair.with")} label=${t("pair.label")} />`
     : html`<div class="blotwait">${going.length > 0 ? html`<div class="stack-s narrow"><p>${t("pair.going", { n: going.length })}</p><${Progress} share=${at ? at.step / at.steps : 0} label=${t("ideal.painting")} /></div>` : html`<button type="button" class="btn main" onClick=${start}>${t("pair.start")}</button>`}</div>`}<${Trouble} problem=${problem} /></div>
