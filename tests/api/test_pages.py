@@ -21,6 +21,7 @@ def test_modules_are_served_as_scripts_and_samples_as_pictures(client: TestClien
     module = client.get("/page/vendor/preact.mjs")
     assert module.headers["Content-Type"].startswith("text/javascript")
     assert "script-src 'self';" in module.headers["Content-Security-Policy"]
+    assert module.headers["Content-Encoding"] == "gzip"
     assert client.get("/samples/blot.png").headers["Content-Type"] == "image/png"
     assert client.get("/page/missing.js").status_code == 404
 
