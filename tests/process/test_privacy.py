@@ -37,21 +37,17 @@ def test_all_that_the_service_and_its_worker_write_is_closed_to_others(tmp_path:
             wait_for_process(client, process)
             client.classify(SAMPLES / "cat.jpg")
             (tmp_path / "shapes.zip").write_bytes(zipped(shapes()))
-            jobs = [
-                client.draw(objective={"label": "zebra"}, preset="raw", steps=2, size=64),
-                client.fool((SAMPLES / "cat.jpg").read_bytes(), method="fgsm", target="zebra"),
-            ]
+            jobs = [client.draw(objective={"label": "zebra"}, preset="raw", steps=2, size=64)]
             with (tmp_path / "shapes.zip").open("rb") as archive:
                 jobs.append(client.teach(archive, name="shapes"))
             ends = [list(client.follow(job))[-1]["data"]["status"] for job in jobs]
             while_it_runs = readable_by_others(folder)
-            client.export("shapes")
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-    assert ends == ["succeeded"] * 3
+    assert ends == ["succeeded"] * 2
     written = {path.relative_to(folder).parts[0] for path in folder.rglob("*") if path.is_file()}
-    assert {"cache", "files", "jobs.sqlite", "models"} <= written
+    assert {"files", "jobs.sqlite", "models"} <= written
     assert while_it_runs == readable_by_others(folder) == []
 
 
