@@ -87,13 +87,13 @@ def test_a_body_that_tells_its_length_is_refused_before_it_is_read(client: TestC
 
 
 def test_a_body_that_does_not_tell_its_length_is_refused_when_it_is_too_long(client: TestClient) -> None:
-    answer = client.post("/v1/classify", content=(b"x" * 1_000_000 for _ in range(11)))
+    answer = client.post("/v1/classify", content=(b"x" * 1_000_000 for _ in range(34)))
     assert answer.status_code == 413
-    assert "10,485,760" in answer.json()["detail"]
+    assert "33,554,432" in answer.json()["detail"]
 
 
 def test_one_file_of_a_form_that_is_too_large_fails_alone(client: TestClient, dog: bytes) -> None:
-    files = [("file", ("big", b"x" * 11_000_000)), ("file", ("dog", dog))]
+    files = [("file", ("big", b"x" * 34_000_000)), ("file", ("dog", dog))]
     data = client.post("/v1/classify", files=files).json()["data"]
     assert data[0]["type"] == "/problems/body-too-large"
     assert data[1]["predictions"][0]["label"] == "basenji"
@@ -106,6 +106,7 @@ TOLD_ELSEWHERE = {
     "OvertakenError": "never leaves the mirror",
     "ClassNameError": "the archive's error and the validation of corrections say it",
     "StreamClosedError": "the stream ends, and says that there is more to come",
+    "DownloadError": "the command that gets weights tells it",
     "ExportError": "a process that was killed: there is nothing that the client could do",
     "CannotServeError": "ends the process at its start",
     "DeviceUnavailableError": "ends the process at its start",

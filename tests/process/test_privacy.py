@@ -53,9 +53,11 @@ def test_all_that_the_service_and_its_worker_write_is_closed_to_others(tmp_path:
 
 def test_what_an_earlier_version_left_open_is_closed_at_the_start(tmp_path: Path) -> None:
     for name in ("files", "models"):
-        (tmp_path / name).mkdir(mode=0o755)
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)
     for name in ("jobs.sqlite", "jobs.sqlite-wal", "not-ours.txt"):
-        (tmp_path / name).touch(mode=0o644)
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o644)
     close_to_others(Settings(data_dir=tmp_path))
     assert readable_by_others(tmp_path / "files") == readable_by_others(tmp_path / "models") == []
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir() if path.is_file()}

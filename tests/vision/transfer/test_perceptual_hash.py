@@ -8,7 +8,8 @@ from PIL import Image
 from app.vision.transfer.perceptual_hash import duplicate_groups, near_duplicates, perceptual_hash
 from tests.support.paths import SAMPLES
 
-NAMES = [path.name for path in sorted(SAMPLES.iterdir()) if path.suffix in {".png", ".jpg"}]
+# The blot is drawn, and its own mirror image.
+NAMES = [path.name for path in sorted(SAMPLES.iterdir()) if path.suffix in {".png", ".jpg"} and path.stem != "blot"]
 
 
 def photo(name: str) -> Image.Image:
