@@ -157,6 +157,7 @@ def test_the_lesson_is_walked_by_keyboard_and_remembered(site, opened) -> None:
     expect(page.locator("#lesson-1 .bars li.first")).to_contain_text("Egyptian cat")
     page.get_by_role("radio", name="Two seconds are enough to learn to see.").focus()
     page.keyboard.press("Space")
+    expect(page.locator("#lesson-1 .reveal")).to_be_visible()
     expect(page.locator("#lesson-1 .reveal")).to_contain_text("Not quite.")
     page.keyboard.press("ArrowDown")
     expect(page.locator("#lesson-1 .reveal")).to_contain_text("Yes.")

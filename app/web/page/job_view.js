@@ -32,7 +32,7 @@ export function useOrder() {
   /** @param {() => Promise<void>} order */
   const give = async (order) => {
     clearInterval(timer.current);
-    set({ busy: true, problem: null, wait: 0 });
+    set((now) => ({ ...now, busy: true, wait: 0 })); // what was wrong stays until there is another answer
     try {
       await order();
       set({ busy: false, problem: null, wait: 0 });
