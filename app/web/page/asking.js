@@ -45,7 +45,7 @@ export const Note = ({ title, children, icon = "info" }) => html`<div class="not
 
 /** What went wrong, what still works, and the next step. @param {{problem: unknown, children?: any}} props */
 export function Trouble({ problem, children }) {
-  if (!problem) return null;
+  if (!problem || (problem instanceof Problem && problem.slug === "unreachable")) return null; // `Weather` says so once
   const { title, text, id } = told(problem);
   return html`<${Note} title=${title}><p>${text}</p>${id && html`<p class="mono">${t("problem.request", { id })}</p>`}
     ${children && html`<div class="row">${children}</div>`}<//>`;
