@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field, ValidationError
 
-from app.api.dependencies import Picture, Predictor
+from app.api.dependencies import ModelName, Picture, Predictor
 from app.api.disconnection import while_connected
 from app.api.errors import ChoiceError
 from app.api.problems import responses
@@ -41,7 +41,7 @@ class ClassificationOutput(BaseModel):
     responses=responses("unknown-model", *PICTURE_PROBLEMS),
 )
 async def classify_image(
-    name: str, request: Request, predictor: Predictor, picture: Picture
+    name: ModelName, request: Request, predictor: Predictor, picture: Picture
 ) -> list[ClassificationOutput]:
     """The likeliest classes of a picture, which is the body, or in base64 in JSON with `parameters`."""
     number = _TOP_K

@@ -1,13 +1,13 @@
 """The Open Inference Protocol, version 2: clients of Triton, KServe and others classify with it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request, Response
 
 from app import __version__
-from app.api.dependencies import Predictor, ServiceSettings
+from app.api.dependencies import ModelName, Predictor, ServiceSettings
 from app.api.disconnection import while_connected
 from app.api.errors import ChoiceError
 from app.api.problems import responses
@@ -16,6 +16,7 @@ from app.api.schemas.open_inference import HealthOut, InferIn, InferOut, ModelMe
 from app.api.tensors import LENGTH, read_request, write_answer
 from app.vision.classifier import Classifier
 from app.vision.models.repository import UnknownModelError
+from app.vision.serving.predictor import Prediction
 from app.vision.serving.tensors import Tensor, best_classes, canvases_of, tensors_of
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
@@ -55,7 +56,7 @@ async def ready(predictor: Predictor) -> HealthOut:
 
 @router.get("/models/{name}", responses=responses("unknown-model"))
 @router.get("/models/{name}/versions/{version}", responses=responses("unknown-model"))
-async def model_metadata(name: str, predictor: Predictor, version: str | None = None) -> ModelMetadata:
+async def model_metadata(name: ModelName, predictor: Predictor, version: str | None = None) -> ModelMetadata:
     """What goes into a model and comes out of it; `pixels` have the size of its canvas."""
     classifier = await _found(predictor, name, version)
     card, crop = classifier.card, classifier.backbone.preprocessing.crop
@@ -79,7 +80,7 @@ async def model_metadata(name: str, predictor: Predictor, version: str | None = 
 
 @router.get("/models/{name}/ready", responses=responses("unknown-model"))
 @router.get("/models/{name}/versions/{version}/ready", responses=responses("unknown-model"))
-async def model_ready(name: str, predictor: Predictor, version: str | None = None) -> HealthOut:
+async def model_ready(name: ModelName, predictor: Predictor, version: str | None = None) -> HealthOut:
     """The model answers."""
     await _found(predictor, name, version)
     return HealthOut(ready=True)
@@ -96,7 +97,7 @@ async def model_ready(name: str, predictor: Predictor, version: str | None = Non
     responses=_ANSWERS | responses("unknown-model", *PICTURE_PROBLEMS),
 )
 async def infer(
-    name: str, request: Request, predictor: Predictor, settings: ServiceSettings, version: str | None = None
+    name: ModelName, request: Request, predictor: Predictor, settings: ServiceSettings, version: str | None = None
 ) -> Response:
     """Classify 1 to 16 pictures: files (`image`, BYTES), or canvases that are ready (`pixels`, FP32 in 0..1).
 
@@ -116,8 +117,8 @@ async def infer(
         )
         found = tensors_of(classifier.labels, list(rows), strange)
     else:
-        asked_for = asyncio.gather(*(predictor.classify(classifier, data) for data in tensor.values.ravel()))
-        predictions = await while_connected(request, asked_for)
+        every = _classified(predictor, classifier, tensor.values.ravel().tolist())
+        predictions = await while_connected(request, asyncio.create_task(every))
         probabilities = [one.probabilities for one in predictions]
         found = tensors_of(classifier.labels, probabilities, [one.unknown for one in predictions])
     outputs, binary = _wanted(asked, classifier, found)
@@ -125,6 +126,11 @@ async def infer(
     content, length = write_answer(answer, outputs, binary)
     media_type = "application/octet-stream" if length else "application/json"
     return Response(content, media_type=media_type, headers={LENGTH: length} if length else None)
+
+
+async def _classified(predictor: Predictor, classifier: Classifier, pictures: Sequence[bytes]) -> list[Prediction]:
+    """In their order. Raises what the first that cannot be classified raises."""
+    return await asyncio.gather(*(predictor.classify(classifier, data) for data in pictures))
 
 
 async def _found(predictor: Predictor, name: str, version: str | None) -> Classifier:
