@@ -98,7 +98,7 @@ export function Pets() {
   const { busy, problem, give } = useOrder();
   const metrics = now.job?.result?.metrics;
   const n = Number(amount);
-  const start = () => give(async () => setId((await teach({ name: "lesson", replace: true }, await crops())).id));
+  const start = () => give(async () => setId((await teach({ name: "four-animals", replace: true }, await crops())).id));
   return html`<div class="stack"><ul class="pets">${PETS.map((name) => html`<li key=${name}><div>${[1, 2, 3, 4].map((at) => html`<img key=${at} src="/page/pictures/${fileOf(name)}-${at}.webp" alt="" />`)}</div><p class="cap"><b>${name}</b></p></li>`)}</ul>
     ${metrics ? html`<p role="status">${t("l5.taught", { score: exactPercent(metrics.accuracy), n: metrics.pictures_judged })} <a href=${link("teach", id)}>${t("l5.report")} →</a></p>` : now.job && !isFinal(now.job) ? html`<${Running} now=${now} label=${t("teach.learning")} stop=${t("state.stop")} />`
       : html`<button type="button" class="btn" disabled=${busy} onClick=${start}><${Icon} name="teach" />${t("l5.teach")}</button>`}<${Trouble} problem=${problem} /><hr />
