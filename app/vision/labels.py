@@ -95,22 +95,30 @@ class Labels:
     def __getitem__(self, index: int) -> Label:
         return self._labels[index]
 
-    def find(self, name: str) -> Label:
-        """The class with this key, index, or display name in any language; raises `UnknownLabelError`."""
+    def get(self, name: str) -> Label | None:
+        """The class with this key, index, or display name in any language, if there is one."""
         if name in self._by_key:
             return self._by_key[name]
         if name.isascii() and name.isdigit():
-            if len(name) < 10 and int(name) < len(self):
-                return self[int(name)]
+            return self[int(name)] if len(name) < 10 and int(name) < len(self) else None
+        return self._by_folded.get(normalized(name))
+
+    def find(self, name: str) -> Label:
+        """The class with this key, index, or display name in any language.
+
+        Raises `UnknownLabelError` with suggestions, for which all names are looked at: of a thousand classes for a
+        tenth of a second and more.
+        """
+        if label := self.get(name):
+            return label
+        if name.isascii() and name.isdigit():
             raise UnknownLabelError(f"There is no class {name:.20}; the classes are 0 to {len(self) - 1}.")
-        if (plain := normalized(name)) in self._by_folded:
-            return self._by_folded[plain]
         if kinds := self._kinds(name):
             many = "one kind" if len(kinds) == 1 else f"{len(kinds)} kinds"
             raise UnknownLabelError(f"This model has no label {name!r}, but {many} of it.", self._keys(kinds))
         if alike := self._ranked(name, ("en", "tr"), lowest=_BY_FORM):
             raise UnknownLabelError(f"This model has no label {name!r}.", self._keys(alike))
-        near = difflib.get_close_matches(plain, self._by_folded, n=8, cutoff=0.5)
+        near = difflib.get_close_matches(normalized(name), self._by_folded, n=8, cutoff=0.5)
         keys = list(dict.fromkeys(self._by_folded[match].label for match in near))[:_SUGGESTED]
         raise UnknownLabelError(f"This model has no label {name!r}.", keys)
 

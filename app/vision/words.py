@@ -1,8 +1,9 @@
 """Words as people type them, and what they are forms of: `KÖPEĞİ` of `köpek`, `dogs` of `dog`."""
 
 import re
+import threading
 import unicodedata
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -35,8 +36,14 @@ def forms(word: str, language: str) -> frozenset[str]:
     return frozenset(map(normalized, found))
 
 
-@cache
+_of_thread: Final = threading.local()
+"""A stemmer keeps the word that it works on: two threads with one of them read each other's."""
+
+
 def _stemmer(language: str) -> "BaseStemmer":
     from snowballstemmer import stemmer  # loads all its languages, for a tenth of a second
 
-    return stemmer(_STEMMERS[language])
+    stemmers: dict[str, BaseStemmer] = _of_thread.__dict__.setdefault("stemmers", {})
+    if language not in stemmers:
+        stemmers[language] = stemmer(_STEMMERS[language])
+    return stemmers[language]

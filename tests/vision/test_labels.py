@@ -1,9 +1,10 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app.vision.labels import Label, Labels, UnknownLabelError
-from app.vision.words import normalized
+from app.vision.words import forms, normalized
 from tests.support.paths import ROOT
 
 
@@ -118,3 +119,20 @@ def test_the_names_of_imagenet_are_complete_and_distinct_in_both_languages() -> 
         assert len({normalized(name) for name in names}) == 1000
     assert labels.find("tekir kedi").index == 281
     assert labels.find("zebra").index == 340
+
+
+def test_threads_search_at_once_and_each_finds_what_it_asked_for(imagenet: Labels) -> None:
+    """Of two threads with one stemmer, one read beyond the end of the other's word."""
+    words = ["köpekler", "kediler", "kuşlar", "arabalar", "terriers", "ships", "boats", "spaniels"]
+    forms.cache_clear()
+    expected = {word: forms(word, "tr") for word in words}
+
+    def look(word: str) -> bool:
+        for _ in range(40):
+            forms.cache_clear()
+            if forms(word, "tr") != expected[word]:
+                return False
+        return bool(imagenet.search(word, "tr"))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(look, words))

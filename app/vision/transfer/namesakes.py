@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.vision.labels import Labels, UnknownLabelError
+from app.vision.labels import Labels
 from app.vision.transfer.archive import Archive
 
 
@@ -44,10 +44,8 @@ def _namesake(name: str, imagenet: Labels) -> Sequence[int]:
 def _member(name: str, imagenet: Labels) -> Sequence[int]:
     """The class of ImageNet that is called so, or has this index; `bees` are `bee`."""
     for spelled in (name.replace("_", " "), name.removesuffix("s")):
-        try:
-            return [imagenet.find(spelled).index]
-        except UnknownLabelError:
-            continue
+        if found := imagenet.get(spelled):
+            return [found.index]
     return []
 
 
