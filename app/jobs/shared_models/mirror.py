@@ -45,7 +45,8 @@ class ModelMirror:
 
     def __init__(self, folder: Path, store: ModelStore) -> None:
         self._folder, self._store = folder, store
-        self._pulling, self._installing = Lock(), Lock()
+        self._pulling, self._naming = Lock(), Lock()
+        self._installing: dict[str, Lock] = {}
         self._pulled = self._swept = self._quiet_until = -float("inf")
         self._looks: deque[float] = deque(maxlen=_LOOKS)
         self._finding = Semaphore(_WAITING)
@@ -132,7 +133,7 @@ class ModelMirror:
 
     def _install(self, name: str, stored: Stored, fill: Callable[[Path], None]) -> None:
         """`fill` makes the folder of the version."""
-        with self._installing:  # of many who ask for one new model at once, one downloads it
+        with self._turn_of(name):  # of many who ask for one new model at once, one downloads it
             before = self._copied(name)
             if before == stored.e_tag:
                 return
@@ -143,6 +144,11 @@ class ModelMirror:
                 if before is None:
                     self._set_aside(name, stored)
                 install(draft, self._folder / name, stored.record, stored.version, self._origin(stored))
+
+    def _turn_of(self, name: str) -> Lock:
+        """A model of 200 MiB holds up nobody who wants another one."""
+        with self._naming:
+            return self._installing.setdefault(name, Lock())
 
     def _is_newest(self, name: str, stored: Stored) -> bool:
         now = self._store.get(name)

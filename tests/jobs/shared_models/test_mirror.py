@@ -277,6 +277,29 @@ def test_a_copy_that_takes_long_does_not_replace_a_newer_one(
     assert names_in(tmp_path / "other" / "shapes") == ["model.json", "origin.json", "v2"]
 
 
+def test_a_large_model_on_its_way_holds_up_nobody_who_publishes_another(
+    machine: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = machine("one"), machine("other")
+    one.publish("large", RECORD, files(), replace=False)
+    download, entered, gate = ModelStore.download, threading.Event(), threading.Event()
+
+    def slowly(store: ModelStore, name: str, stored: Stored, into: Path) -> None:
+        entered.set()
+        assert gate.wait(60)
+        download(store, name, stored, into)
+
+    monkeypatch.setattr(ModelStore, "download", slowly)
+    with ThreadPoolExecutor(2) as pool:
+        pulling = pool.submit(other.pull)
+        assert entered.wait(60)
+        try:
+            assert pool.submit(other.publish, "small", RECORD, files(1), replace=False).result(60) == 1
+        finally:
+            gate.set()
+        pulling.result(60)
+
+
 def test_of_two_replacements_the_newer_one_is_kept_here_whichever_is_copied_first(
     tmp_path: Path, machine: Mirror, monkeypatch: pytest.MonkeyPatch
 ) -> None:
