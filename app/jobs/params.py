@@ -4,7 +4,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from app.vision.transfer.class_names import class_name
 
@@ -50,6 +58,15 @@ class Choices(BaseModel):
         if isinstance(given, Mapping) and len(given) > len(cls.model_fields) + _MORE:
             raise ValueError(f"there are {len(given):,} choices, most of which do not exist")
         return given
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        """Which pydantic takes for 1."""
+        field = cls.model_fields[info.field_name or ""]
+        if isinstance(value, bool) and field.annotation is not bool:
+            raise ValueError("true and false are no answer here")
+        return value
 
 
 class LabelChoice(Choices):

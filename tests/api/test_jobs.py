@@ -124,12 +124,16 @@ def test_a_canceled_job_tells_when_it_was_started(client: TestClient) -> None:
     while job["status"] == "queued":
         answer = client.get(self, headers={"Prefer": "wait=60", "If-None-Match": etag})
         etag, job = answer.headers["etag"], client.get(self).json()
+    while not client.get(self).json()["progress"]:  # before its first event, nobody has begun
+        answer = client.get(self, headers={"Prefer": "wait=60", "If-None-Match": etag})
+        etag = answer.headers["etag"]
     running = client.get(self).json()
     canceled = client.post(job["links"]["cancel"]).json()
     assert canceled["status"] == "canceled"
     began = [datetime.fromisoformat(one["started_at"]) for one in (running, canceled)]
     assert abs(began[0] - began[1]) < timedelta(seconds=30)
-    assert datetime.fromisoformat(canceled["created_at"]) <= began[1] <= datetime.fromisoformat(canceled["finished_at"])
+    created, ended = (datetime.fromisoformat(canceled[name]) for name in ("created_at", "finished_at"))
+    assert created <= began[1] <= ended + timedelta(seconds=1)  # one is told in milliseconds, the other in seconds
 
 
 @pytest.mark.usefixtures("worker")
@@ -270,3 +274,10 @@ def test_why_a_job_failed_is_told_by_the_same_table_as_any_error(client: TestCli
     assert failed["error"]["type"] == "/problems/unknown-label"
     assert failed["error"]["status"] == 422
     queue.close()
+
+
+@pytest.mark.parametrize("choice", ["seed", "steps", "size", "deadline_s"])
+def test_true_is_no_number(client: TestClient, choice: str) -> None:
+    answer = client.post("/v1/ideal-images", json={"objective": {"label": "zebra"}, choice: True})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == f"/body/{choice}"
