@@ -30,7 +30,7 @@ from app.vision.synthesis.transformations import png_of
 Preset = Literal["clear", "fine", "quick", "lesson", "raw"]
 
 PRESETS: Final[Mapping[Preset, Schedule]] = {
-    "clear": Schedule(64),
+    "clear": Schedule(96, learning_rate=0.12),
     "fine": Schedule(192, learning_rate=0.1),
     "quick": Schedule(32),
     "lesson": Schedule(160),
