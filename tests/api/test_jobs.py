@@ -50,7 +50,7 @@ def test_a_job_is_accepted_with_its_place_and_every_default(client: TestClient) 
         "model": "imagenet",
         "objective": {"label": "zebra"},
         "preset": "clear",
-        "steps": 64,
+        "steps": 96,
         "seed": job["input"]["seed"],
         "size": 224,
     }
