@@ -12,7 +12,6 @@ from typing import Any, Final, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
 from uvicorn.config import STARTUP_FAILURE
 
 from app import __version__, logs
@@ -160,12 +159,19 @@ def _surround(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(Exchange, headers=safety_headers(embeddable=bool(origins)))
 
 
+def _what_passes() -> tuple[type[Exception], ...]:
+    """Imported when it is needed: every command and test that imports the application would wait for SQLAlchemy."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return SQLAlchemyError, OSError, StorageDownError, StorageFullError
+
+
 async def _open_jobs(settings: Settings, outage: Outage) -> JobDesk:
     """Tries again until the database can be reached; any other error is a fault that waiting does not mend."""
     while True:
         try:
             desk = await asyncio.to_thread(job_desk_for, settings, outage)
-        except (SQLAlchemyError, OSError, StorageDownError, StorageFullError) as error:  # classification goes on
+        except _what_passes() as error:  # classification goes on
             outage.failed(error)
             await asyncio.sleep(_AGAIN_S)
         else:

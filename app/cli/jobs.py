@@ -40,7 +40,10 @@ def ideal(
     label: Annotated[str | None, typer.Argument(help="What to draw: a class of the model, such as zebra.")] = None,
     layer: Annotated[str | None, typer.Option(help="Instead of a class: the channel of a layer.")] = None,
     channel: Annotated[int | None, typer.Option(help="Which channel of the layer.", min=0)] = None,
-    preset: Annotated[str, typer.Option(help="clear, quick, lesson or raw.")] = "clear",
+    preset: Annotated[str, typer.Option(help="clear, fine, quick, lesson or raw.")] = "clear",
+    partners: Annotated[
+        list[str] | None, typer.Option("--with", help="A further network that shall see it, too; may be repeated.")
+    ] = None,
     size: Annotated[int, typer.Option(help="Width and height in pixels.", min=64, max=512)] = 224,
     model: Model = None,
     steps: Steps = None,
@@ -56,7 +59,11 @@ def ideal(
         raise typer.BadParameter("Name a class, or a --layer and its --channel.")
     objective: Mapping[str, Any] = {"label": label} if label else {"layer": layer, "channel": channel}
     name = label or f"{layer}-{channel}"
-    choices = {"objective": objective, "preset": preset, "size": size, "model": model, "steps": steps, "seed": seed}
+    if partners and not model:
+        raise typer.BadParameter("--with needs the --model that comes first.")
+    models = [model, *partners] if partners else None
+    choices = {"objective": objective, "preset": preset, "size": size, "steps": steps, "seed": seed}
+    choices |= {"models": models} if models else {"model": model}
     path = place_for(out, "", PICTURES, overwrite=overwrite) if out else None
     with problems_told(), Client(server) as client:
         job = done(client, client.draw(**choices), f"drawing {name}", detach=detach, as_json=as_json)
@@ -196,7 +203,8 @@ def _report_ideal(job: Job, path: Path, *, as_json: bool) -> None:
         console.print(Text.assemble((str(path), "bold"), f": {reached}"), soft_wrap=True)
         for check in result["checks"]:
             mark = "agrees, " if check["agrees"] else "sees "
-            console.print(plain(f"  {check['model']} {mark}{taken_for(check, 'en')}"), soft_wrap=True)
+            took_part = ", which took part," if check["took_part"] else ""
+            console.print(plain(f"  {check['model']}{took_part} {mark}{taken_for(check, 'en')}"), soft_wrap=True)
     _fail_unless_successful(result)
 
 

@@ -14,9 +14,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import sqlalchemy as sa
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ class Ledger:
         if not self._path.exists():
             self.note(0)
 
-    def count(self, transaction: sa.Connection) -> int:
+    def count(self, transaction: "Connection") -> int:
         """One order more, within the transaction that accepts it; to be noted once that is committed."""
         ((number,),) = transaction.exec_driver_sql("PRAGMA user_version")
         transaction.exec_driver_sql(f"PRAGMA user_version = {number + 1}")
