@@ -61,7 +61,7 @@ class Bodies:
         await self._app(scope, _limited(receive, limit) if is_streamed else receive, send)
 
     def _limit_of_stream(self, path: str) -> int | None:
-        top = "/" + path.split("/", 2)[1] + "/"
+        top = "/" + path.removeprefix("/").partition("/")[0] + "/"  # the path of `OPTIONS *` is no path
         return self._streamed.get(path) or self._streamed.get(top)
 
     async def _read(self, receive: Receive) -> bytes:

@@ -39,6 +39,8 @@ async def received(request: Request) -> AsyncIterator[Path]:
             try:
                 async with asyncio.timeout(seconds):
                     await _receive(request, upload, settings, file)
+            except BodyTimeoutError:
+                raise
             except TimeoutError:
                 raise BodyTimeoutError(f"The body was not complete after {seconds} s.") from None
         await asyncio.to_thread(_check, Path(file.name), settings)

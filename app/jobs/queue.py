@@ -219,6 +219,8 @@ class JobQueue:
     def cancel(self, identity: str) -> Job:
         """Idempotent: a job that has ended stays as it is."""
         before = self.get(identity)
+        if before.status.is_final:
+            return before
         self._client.cancel_workflow(identity)
         job = self.get(identity)
         if before.status is Status.QUEUED and job.status is Status.CANCELED:  # no worker has it, which would do so

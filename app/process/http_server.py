@@ -78,10 +78,12 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self._refuse(Problem("head-too-large", _TOO_LARGE))
-        if self._head_is_open and self._timer is None and not self.transport.is_closing():
+        is_idle = not self._is_answering() and not self._drops and self.timeout_keep_alive_task is None
+        if (self._head_is_open or is_idle) and self._timer is None and not self.transport.is_closing():
             self._timer = self.loop.call_later(HEAD_S, self._head_is_late)
 
     def on_message_begin(self) -> None:
+        self._unset_keepalive_if_required()  # which the end of a dropped body has set in the same turn, it may be
         super().on_message_begin()
         self._began, self._head_is_open, self._head_bytes = True, True, 0
 

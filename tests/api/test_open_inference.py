@@ -146,3 +146,12 @@ def test_hugging_faces_api_refuses_what_is_no_picture(client: TestClient) -> Non
     assert client.post(path, json={"inputs": "%%%"}).status_code == 422
     many = {"inputs": base64.b64encode(b"x").decode(), "parameters": {"top_k": 0}}
     assert "top_k" in client.post(path, json=many).json()["error"]
+
+
+@pytest.mark.parametrize("count", ["many", 0.5, -1, 1001])
+def test_a_number_of_classes_that_cannot_be_is_told(client: TestClient, dog: bytes, count: object) -> None:
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(dog).decode()]}
+    wanted = {"name": "probabilities", "parameters": {"classification": count}}
+    answer = client.post(INFER, json={"inputs": [tensor], "outputs": [wanted]})
+    assert answer.status_code == 422
+    assert "classification" in answer.json()["error"]

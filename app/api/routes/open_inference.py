@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from app import __version__
 from app.api.dependencies import ModelName, Predictor, ServiceSettings
 from app.api.disconnection import while_connected
-from app.api.errors import ChoiceError
+from app.api.errors import BodyTimeoutError, ChoiceError
 from app.api.problems import responses
 from app.api.routes.classify import PICTURE_PROBLEMS
 from app.api.schemas.open_inference import HealthOut, InferIn, InferOut, ModelMetadata, ServerOut, TensorOfModel
@@ -103,8 +103,11 @@ async def infer(
 
     `probabilities` and `label` come back, and `unknown` of a model that can tell. Pixels are rounded to 8 bits.
     """
-    async with asyncio.timeout(settings.body_timeout_s):
-        body = await request.body()
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            body = await request.body()
+    except TimeoutError:
+        raise BodyTimeoutError(f"The body was not complete after {settings.body_timeout_s} s.") from None
     asked, tensor = await asyncio.to_thread(read_request, body, request.headers.get(LENGTH))
     classifier = await _found(predictor, name, version)
     request.state.model = name
@@ -154,7 +157,10 @@ def _wanted(
             raise ChoiceError(f"/body/outputs/{place}/name", f"There is no output {one.name!r}: {', '.join(found)}.")
         best = one.parameters.get("classification")
         if best and one.name == "probabilities":
-            outputs[one.name] = best_classes(found[one.name], classifier.labels, int(best))
+            if not isinstance(best, int) or not 0 < best <= len(classifier.labels):
+                where = f"/body/outputs/{place}/parameters/classification"
+                raise ChoiceError(where, f"classification is 1 to {len(classifier.labels)}.")
+            outputs[one.name] = best_classes(found[one.name], classifier.labels, best)
         else:
             outputs[one.name] = found[one.name]
     return outputs, {one.name for one in asked.outputs if one.parameters.get("binary_data", as_bytes)}

@@ -27,6 +27,7 @@ from app.vision.transfer.layouts import Placed, read_layout
 from app.vision.transfer.members import ENCRYPTED, LINK, Member, open_members
 
 _LABELS_FILE: Final = "labels.json"
+_MOST_TABLES: Final = 16
 _LABELS_FILE_BYTES: Final = 1 << 20
 _CLUTTER: Final = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _ARCHIVES: Final = {".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst"}
@@ -118,9 +119,17 @@ class Archive:
         self.skipped = tuple(skipped)
 
     def _tables(self, paths: Mapping[int, PurePosixPath]) -> Iterator[LabelTable]:
+        """Few and small ones: all of them are in memory, before it is known which one tells the labels."""
+        number = room = 0
         for index, path in paths.items():
             member = self._members[index]
             if path.suffix.lower() in TABLES and _is_safe(path) and not member.problem and member.size <= MAX_BYTES:
+                number, room = number + 1, room + member.size
+                if number > _MOST_TABLES or room > MAX_BYTES:
+                    raise DatasetError(
+                        f"There are more than {_MOST_TABLES} tables, or {mebibytes(MAX_BYTES)} of them: "
+                        "leave in the one that tells the labels."
+                    )
                 with suppress(InvalidImageError):
                     if table := read_table(path, self._files.read(index)):
                         yield table

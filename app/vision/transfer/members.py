@@ -246,6 +246,9 @@ def _tar_headers(stream: BinaryIO, max_entries: int) -> list[tuple[Member, int]]
     number = 0
     while (info := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all, with their headers
+        tar.pax_headers.clear()  # type: ignore[attr-defined]  # and those that are to hold for all that follow
+        if info.size < 0:
+            raise tarfile.ReadError("A file has less than no bytes.")
         number += 1
         if number > max_entries:
             raise _too_many(max_entries)

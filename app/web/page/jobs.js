@@ -37,8 +37,9 @@ export async function refreshJobs() {
     before = new Map(jobs.value.map((job) => [job.id, job.status]));
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
+  } finally {
+    timer = setTimeout(refreshJobs, open.value.length > 0 ? BUSY_MS : IDLE_MS);
   }
-  timer = setTimeout(refreshJobs, open.value.length > 0 ? BUSY_MS : IDLE_MS);
 }
 
 /** @param {string} path @param {Parameters<typeof askJson>[1]} request @returns {Promise<Job>} */

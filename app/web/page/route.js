@@ -3,9 +3,18 @@ import { computed, signal } from "./html.js";
 
 export const VIEWS = ["lesson", "classify", "inside", "ideal", "fool", "teach"];
 
+/** @param {string} text */
+function plain(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a link that somebody typed
+  }
+}
+
 function read() {
   const [path, query = ""] = location.hash.slice(2).split("?");
-  const [view, argument = ""] = path.split("/").map(decodeURIComponent);
+  const [view, argument = ""] = path.split("/").map(plain);
   const known = VIEWS.includes(view) || view === "job" ? view : "lesson";
   return { view: known, argument, choices: Object.fromEntries(new URLSearchParams(query)) };
 }

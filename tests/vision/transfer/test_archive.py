@@ -441,3 +441,10 @@ def test_real_photos_come_out_as_they_went_in(cat: bytes, dog: bytes) -> None:
     assert isinstance(Picture.read(pictures["dog/dog.png"], ImageLimits()).image, Image.Image)
     with pytest.raises(InvalidImageError):
         Picture.read(pictures["dog/broken.jpg"], ImageLimits())
+
+
+@pytest.mark.parametrize(("number", "size"), [(17, 10), (2, 3 << 20)])
+def test_more_tables_than_a_data_set_has_are_refused_before_they_fill_the_memory(number: int, size: int) -> None:
+    tables = {f"{place}.csv": b"file,label\n" + b"a" * size for place in range(number)}
+    with pytest.raises(DatasetError, match="tables"):
+        Archive(zipped({**PETS, **tables}), DatasetLimits())

@@ -206,3 +206,24 @@ def test_threads_may_read_at_once() -> None:
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+def test_a_size_below_nothing_is_refused() -> None:
+    """Whose bytes, read as they are asked for, would be all that follow."""
+    info = tarfile.TarInfo("labels.csv")
+    info.size = -1
+    with pytest.raises(DatasetError):
+        contents(gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + tarred(PETS)))
+
+
+def test_headers_that_hold_for_all_that_follow_are_not_kept() -> None:
+    many = b"".join(
+        tarfile.TarInfo.create_pax_global_header({f"key{number}": "x" * 60_000}) + tarfile.TarInfo(f"{number}").tobuf()
+        for number in range(600)
+    )
+    packed = gzip.compress(many + tarred(PETS), 1)
+    tracemalloc.start()
+    assert contents(packed)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 << 20  # all of them are 36 MB
