@@ -1,5 +1,6 @@
 """What a client may send, and how long it may hold a connection, against a real server on a real line."""
 
+import asyncio
 import http.client
 import json
 import logging
@@ -35,9 +36,17 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextmanager
-def serving(app: Callable[..., Any]) -> Iterator[int]:
+def serving(app: Callable[..., Any], *, keep_alive_s: int = 5) -> Iterator[int]:
     """The port of a server in a thread."""
-    config = Config(app, http=Connection, ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=5)
+    config = Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=keep_alive_s,
+    )
     server = HttpServer(config, on_exit=lambda _: None)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, args=([listening],))
@@ -209,3 +218,32 @@ def test_the_end_of_the_server_waits_for_nobody_who_sends_nothing() -> None:
     assert time.monotonic() - began < http_server.HEAD_S
     for line in lines:
         line.close()
+
+
+def test_a_dropped_body_that_ends_with_the_next_request_does_not_cut_that_one_off() -> None:
+    """The end of the body starts the clock of an idle connection, which this one is not."""
+    asked = threading.Event()
+
+    async def slow(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/slow":
+            await asyncio.to_thread(asked.wait, 20)
+        await application(scope, receive, send)
+
+    with serving(slow, keep_alive_s=0) as port, socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(b"POST /unread HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n")
+        assert one_answer(line).startswith(b"HTTP/1.1 200")
+        line.sendall(b"body" + b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", port)) as other:  # a turn of the loop, in which the clock would end
+            other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert one_answer(other).startswith(b"HTTP/1.1 200")
+        asked.set()
+        assert one_answer(line).startswith(b"HTTP/1.1 200")
+
+
+def test_an_empty_line_does_not_hold_a_connection_for_ever(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_S", 0.2)
+    with socket.create_connection(("127.0.0.1", port)) as line:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert one_answer(line).startswith(b"HTTP/1.1 200")
+        line.sendall(b"\r\n")
+        answers(line)  # comes to its end

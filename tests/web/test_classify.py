@@ -48,7 +48,7 @@ def test_what_is_no_picture_is_told_and_loses_nothing(site, opened, tmp_path: Pa
         {"name": "cat.jpg", "mimeType": "image/jpeg", "buffer": b"%PDF-1.7 not a cat"}
     )
     expect(page.get_by_role("heading", name="This is no picture that can be read")).to_be_visible()
-    page.locator("#choose").set_input_files({"name": "big.jpg", "mimeType": "image/jpeg", "buffer": bytes(11 << 20)})
+    page.locator("#choose").set_input_files({"name": "big.jpg", "mimeType": "image/jpeg", "buffer": bytes(33 << 20)})
     expect(page.get_by_role("heading", name="The file is too large")).to_be_visible()
     page.locator(".samples button").first.click()
     expect(page.locator(".say")).to_have_text("It is a cat.")

@@ -55,7 +55,7 @@ def test_a_worker_that_is_killed_while_it_teaches_is_followed_by_another_that_ma
     whole = queue.submit(tune("whole", 3))
     start_worker()
     for job in (interrupted, whole):
-        found = wait_until(queue, job, ended)
+        found = wait_until(queue, job, ended, seconds=300)
         assert found.status is Status.SUCCEEDED, found.outcome
     one, other = (job_settings.trained_dir / name / "v1" for name in ("interrupted", "whole"))
     for file in ("head.safetensors", "backbone.safetensors", "labels.json"):
