@@ -48,7 +48,7 @@ def test_the_link_of_a_job_leads_to_its_view(site, opened) -> None:
         job = client.draw(model="cats-vs-dogs", objective={"label": "dog"}, preset="raw", steps=4, seed=1)
     page = opened(site, str(job["links"]["page"])[1:])
     expect(page).to_have_url(re.compile(f"#/ideal/{job['id']}"))
-    expect(page.locator(".say")).to_contain_text("dog", timeout=60_000)
+    expect(page.locator(".say")).to_contain_text("dog", timeout=240_000)
     page.get_by_role("button", name=re.compile("^Jobs")).click()
     drawer = page.get_by_role("dialog", name="Jobs")
     expect(drawer.get_by_text("Ideal: dog")).to_be_visible()
@@ -129,7 +129,7 @@ def test_a_model_is_taught_examined_and_tried(site, opened) -> None:
 def test_a_job_survives_reload_restart_and_a_full_queue(own_site, opened) -> None:
     page = opened(own_site, "#/ideal?m=cats-vs-dogs", expected=("ERR_", "429", "503"))
     paint(page, steps=2000)
-    expect(page.locator(".tag.t")).to_contain_text(re.compile(r"step [1-9]\d* of 2000"), timeout=60_000)
+    expect(page.locator(".tag.t")).to_contain_text(re.compile(r"step [1-9]\d* of 2000"), timeout=240_000)
     page.reload()
     expect(page.locator(".tag.t")).to_contain_text(re.compile(r"step [1-9]\d* of 2000"))
     page.get_by_role("button", name="Paint", exact=True).click()
@@ -139,7 +139,7 @@ def test_a_job_survives_reload_restart_and_a_full_queue(own_site, opened) -> Non
     expect(page.get_by_role("heading", name="The service cannot be reached")).to_be_visible()
     own_site.start()
     expect(page.get_by_role("heading", name="The service cannot be reached")).to_have_count(0)
-    expect(page.locator(".tag.t")).to_contain_text(re.compile(r"step [1-9]\d* of 2000"), timeout=60_000)
+    expect(page.locator(".tag.t")).to_contain_text(re.compile(r"step [1-9]\d* of 2000"), timeout=240_000)
     page.get_by_role("button", name="Stop and keep this").click()
     expect(page.get_by_text("This is how far it had come.")).to_be_visible()
 
