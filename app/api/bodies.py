@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 from fastapi import Request
@@ -66,17 +67,27 @@ class Bodies:
 
     async def _read(self, receive: Receive) -> bytes:
         body = bytearray()
-        try:
-            async with asyncio.timeout(self._seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise ClientDisconnect
-                    body += message.get("body", b"")
-                    if not message.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError:
-            raise BodyTimeoutError(f"The body was not complete after {self._seconds:g} s.") from None
+        async with arriving_within(self._seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body += message.get("body", b"")
+                if not message.get("more_body", False):
+                    break
+        return bytes(body)
+
+
+@asynccontextmanager
+async def arriving_within(seconds: float) -> AsyncIterator[None]:
+    """Raises `BodyTimeoutError` if the body that is read inside has not come by then."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except BodyTimeoutError:
+        raise
+    except TimeoutError:
+        raise BodyTimeoutError(f"The body was not complete after {seconds:g} s.") from None
 
 
 def _limit_of_json(path: str) -> int:

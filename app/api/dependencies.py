@@ -16,9 +16,8 @@ from fastapi import Depends, Path, Request
 from starlette.datastructures import UploadFile
 
 from app.api.accept import accepted, quality
-from app.api.bodies import declared_length
+from app.api.bodies import arriving_within, declared_length
 from app.api.errors import (
-    BodyTimeoutError,
     BodyTooLargeError,
     MalformedRequestError,
     ModelLoadingError,
@@ -75,13 +74,10 @@ def milliseconds_since_start(request: Request) -> float:
 async def pictures(request: Request) -> "list[bytes | BodyTooLargeError]":
     """The files of a multipart form, else the whole body as one picture; one that is too large is the error instead."""
     settings: Settings = request.state.settings
-    try:
-        async with asyncio.timeout(settings.body_timeout_s):
-            if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-                return await _files(request, settings)
-            return [await _body(request, settings)]
-    except TimeoutError:
-        raise BodyTimeoutError(f"The body was not complete after {settings.body_timeout_s} s.") from None
+    async with arriving_within(settings.body_timeout_s):
+        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            return await _files(request, settings)
+        return [await _body(request, settings)]
 
 
 async def _body(request: Request, settings: Settings) -> bytes:

@@ -13,6 +13,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from app.api.bodies import arriving_within
 from app.api.errors import BodyTimeoutError, MalformedRequestError
 from app.api.upload_turns import Upload, UploadTurns
 from app.settings import Settings
@@ -36,13 +37,8 @@ async def received(request: Request) -> AsyncIterator[Path]:
     seconds = _PATIENCE * settings.body_timeout_s
     with _temporary_file(folder) as file:
         with turns.take() as upload:
-            try:
-                async with asyncio.timeout(seconds):
-                    await _receive(request, upload, settings, file)
-            except BodyTimeoutError:
-                raise
-            except TimeoutError:
-                raise BodyTimeoutError(f"The body was not complete after {seconds} s.") from None
+            async with arriving_within(seconds):
+                await _receive(request, upload, settings, file)
         await asyncio.to_thread(_check, Path(file.name), settings)
         yield Path(file.name)
 

@@ -17,6 +17,7 @@ from PIL import Image
 from app.main import create_app
 from app.settings import Settings
 from tests.support.answers import events_of, finished, label_of, teach
+from tests.support.asgi import archive_sent
 from tests.support.paths import ROOT
 from tests.support.pictures import shape, shapes, zipped
 from tests.support.service import wait_until_ready
@@ -322,20 +323,7 @@ def test_a_client_that_breaks_off_leaves_nothing(service: TestClient, school_set
 
     for content_type in (b"application/zip", b"multipart/form-data; boundary=x"):
         received.clear()
-        scope = {
-            "type": "http",
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "root_path": "",
-            "path": "/v1/models",
-            "raw_path": b"/v1/models",
-            "query_string": b"name=broken-off",
-            "headers": [(b"content-type", content_type)],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 2),
-            "state": dict(service.app_state),
-        }
+        scope = archive_sent(service, "broken-off", content_type)
         assert service.portal
         service.portal.call(service.app, scope, receive, send)
         assert received[-1] == 1, "it was being written"

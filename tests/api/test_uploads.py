@@ -12,6 +12,7 @@ from app.api.errors import UploadsFullError
 from app.api.upload_turns import UploadTurns
 from app.main import create_app
 from app.settings import Settings
+from tests.support.asgi import archive_sent
 from tests.support.pictures import zipped
 from tests.support.service import wait_until_ready
 
@@ -61,23 +62,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         yield client
 
 
-def scope(service: TestClient, content_type: bytes) -> dict[str, Any]:
-    return {
-        "type": "http",
-        "http_version": "1.1",
-        "method": "POST",
-        "scheme": "http",
-        "root_path": "",
-        "path": "/v1/models",
-        "raw_path": b"/v1/models",
-        "query_string": b"name=idle",
-        "headers": [(b"content-type", content_type)],
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 2),
-        "state": dict(service.app_state),
-    }
-
-
 @pytest.mark.parametrize("content_type", [b"application/zip", b"multipart/form-data; boundary=x"])
 def test_idle_uploads_block_nobody_and_come_to_an_end(service: TestClient, content_type: bytes) -> None:
     async def idle(waiting: Callable[[], None], statuses: list[int]) -> None:
@@ -89,7 +73,7 @@ def test_idle_uploads_block_nobody_and_come_to_an_end(service: TestClient, conte
         async def send(message: Any) -> None:
             statuses.extend([message["status"]] if "status" in message else [])
 
-        await service.app(scope(service, content_type), receive, send)
+        await service.app(archive_sent(service, "idle", content_type), receive, send)
 
     async def scenario() -> tuple[list[int], list[int]]:
         waiting, all_wait = 0, asyncio.Event()

@@ -7,9 +7,10 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from app import __version__
+from app.api.bodies import arriving_within
 from app.api.dependencies import ModelName, Predictor, ServiceSettings
 from app.api.disconnection import while_connected
-from app.api.errors import BodyTimeoutError, ChoiceError
+from app.api.errors import ChoiceError
 from app.api.problems import responses
 from app.api.routes.classify import PICTURE_PROBLEMS
 from app.api.schemas.open_inference import HealthOut, InferIn, InferOut, ModelMetadata, ServerOut, TensorOfModel
@@ -103,11 +104,8 @@ async def infer(
 
     `probabilities` and `label` come back, and `unknown` of a model that can tell. Pixels are rounded to 8 bits.
     """
-    try:
-        async with asyncio.timeout(settings.body_timeout_s):
-            body = await request.body()
-    except TimeoutError:
-        raise BodyTimeoutError(f"The body was not complete after {settings.body_timeout_s} s.") from None
+    async with arriving_within(settings.body_timeout_s):
+        body = await request.body()
     asked, tensor = await asyncio.to_thread(read_request, body, request.headers.get(LENGTH))
     classifier = await _found(predictor, name, version)
     request.state.model = name
