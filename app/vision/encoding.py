@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
 Encoding = Literal["PNG", "WEBP"]
 _LONGEST: Final = {"PNG": 2**31 - 1, "WEBP": 16383}
@@ -17,6 +18,13 @@ _BIG: Final = 3_000_000
 
 class UnencodableError(ValueError):
     """A picture that the wanted format cannot hold."""
+
+
+def as_npy(values: "Tensor") -> bytes:
+    """A tensor on the CPU as `numpy.save` writes it, contiguous."""
+    file = BytesIO()
+    np.save(file, np.ascontiguousarray(values.numpy()))
+    return file.getvalue()
 
 
 def encoded(image: "Image.Image", encoding: Encoding, *, is_drawn: bool = False) -> bytes:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, Field
 
 from app.api.schemas.classify import ModelOfPrediction
-from app.api.schemas.inspect import LayerName, LookTiming, Model
+from app.api.schemas.inspect import LayerName, LookTiming, Model, rounded
 from app.jobs.params import Choices
 from app.vision.classifier import ModelCard
 from app.vision.inspection.features import Features
@@ -36,6 +36,6 @@ class FeatureList(BaseModel):
             model=ModelOfPrediction.of(card),
             layer=found.layer.name if found.layer else None,
             shape=(pictures, features),
-            data=[[float(f"{value:.7g}") for value in row] for row in found.rows.tolist()],
+            data=[[rounded(value) for value in row] for row in found.rows.tolist()],
             timing_ms=timing,
         )

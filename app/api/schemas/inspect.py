@@ -146,10 +146,10 @@ class ChannelOut(BaseModel):
     def of(cls, numbers: ChannelNumbers) -> Self:
         return cls(
             channel=numbers.channel,
-            mean=_rounded(numbers.mean),
-            max=_rounded(numbers.max),
-            active_fraction=_rounded(numbers.active_fraction),
-            contribution=_rounded(numbers.contribution),
+            mean=rounded(numbers.mean),
+            max=rounded(numbers.max),
+            active_fraction=rounded(numbers.active_fraction),
+            contribution=rounded(numbers.contribution),
         )
 
 
@@ -233,6 +233,6 @@ def timing_of(watch: Watch, total_ms: float) -> LookTiming:
     return LookTiming(**spent, queue=round(max(0.0, total_ms - sum(spent.values())), 2), total=round(total_ms, 2))
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Seven digits, which is what a float32 has."""
     return float(f"{value:.7g}")

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO, StringIO
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from app.vision.ask import Pause, Steps
+from app.vision.encoding import as_npy
 from app.vision.image import ImageLimits, InvalidImageError, Picture
 from app.vision.inspection.requests import Watch
 from app.vision.networks.layers import Layer, capture
@@ -31,9 +32,7 @@ class Features:
 
     def as_npy(self) -> bytes:
         """As `numpy.save` writes it."""
-        file = BytesIO()
-        np.save(file, np.ascontiguousarray(self.rows.numpy()))
-        return file.getvalue()
+        return as_npy(self.rows)
 
     def as_csv(self) -> bytes:
         """A heading, then a line a picture: its place, from 0, and its features."""

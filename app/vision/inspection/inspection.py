@@ -2,16 +2,14 @@
 
 from dataclasses import replace
 from hashlib import sha256
-from io import BytesIO
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import numpy as np
 import torch
 from PIL import Image
 
 from app.vision.ask import Algorithm, Answer, Ask, Pause, Steps, answer
 from app.vision.drawing.sheet import draw_sheet
-from app.vision.encoding import encoded
+from app.vision.encoding import as_npy, encoded
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.inspection.activations import look_into
 from app.vision.inspection.explanations import grad_cam, integrated_gradients, occlusion
@@ -170,7 +168,4 @@ def _answered(ask: Ask, forward: "StagedFeatureExtractor") -> Answer:
 
 def _array(maps: FeatureMaps, channels: Channels | None) -> bytes:
     """As `numpy.save` writes it: float32 `(C, H, W)`."""
-    file = BytesIO()
-    values = maps.activations if channels is None else maps.activations[maps.channels]
-    np.save(file, np.ascontiguousarray(values.numpy()))
-    return file.getvalue()
+    return as_npy(maps.activations if channels is None else maps.activations[maps.channels])
