@@ -6,11 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, cast
-from zipfile import ZIP_STORED, ZipFile
 
 import typer
 from rich.console import Console
@@ -19,6 +17,7 @@ from rich.table import Table
 from app.cli.jobs import Detach, done, problems_told
 from app.cli.terminal import AsJson, Server, plain, print_json, tell
 from app.client import DEFAULT_URL, Client
+from app.client.archives import of_folder, zipped
 
 if TYPE_CHECKING:
     from app.vision.transfer.teaching import TrainedModel
@@ -119,20 +118,14 @@ def _archive(pictures: Path, strangers: Sequence[str], labels: Path | None) -> I
         raise typer.BadParameter(f"There is no folder {missing[0]}.")
     if labels and not labels.is_file():
         raise typer.BadParameter(f"There is no file {labels}.")
-    with TemporaryFile() as file:
-        with ZipFile(file, "w", ZIP_STORED, strict_timestamps=False) as archive:  # some cameras live before 1980
-            _add(archive, pictures, "")
-            for group, folder in groups:
-                _add(archive, Path(folder), f"_strangers/{group or Path(folder).resolve().name}/")
-            if labels:
-                archive.write(labels, "labels.json")
-        yield cast("BinaryIO", file)
-
-
-def _add(archive: ZipFile, folder: Path, under: str) -> None:
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.is_symlink():
-            archive.write(path, under + path.relative_to(folder).as_posix())
+    files = list(of_folder(pictures))
+    for group, folder in groups:
+        under = f"_strangers/{group or Path(folder).resolve().name}"
+        files += [(f"{under}/{name}", path) for name, path in of_folder(Path(folder))]
+    if labels:
+        files.append(("labels.json", labels))
+    with closing(zipped(files)) as file:
+        yield file
 
 
 def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Pictures to teach with, as the one file that is sent: an archive as it is, a folder or a mapping zipped."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,18 +19,18 @@ def opened(pictures: Pictures) -> BinaryIO:
     if isinstance(pictures, bytes):
         return BytesIO(pictures)
     if isinstance(pictures, Mapping):
-        return _zipped(_of_mapping(pictures))
+        return zipped(_of_mapping(pictures))
     if not isinstance(pictures, str | Path):
         return pictures
     path = Path(pictures).expanduser()
     try:
-        return _zipped(_of_folder(path)) if path.is_dir() else path.open("rb")
+        return zipped(of_folder(path)) if path.is_dir() else path.open("rb")
     except OSError as error:
         raise PictureError(f"{error.filename or path} cannot be read: {error.strerror}.") from error
 
 
-def _zipped(files: Iterator[tuple[str, Path | bytes]]) -> BinaryIO:
-    """In a file that has no name, and is gone when it is closed."""
+def zipped(files: Iterable[tuple[str, Path | bytes]]) -> BinaryIO:
+    """Under these names, in a file that has no name, and is gone when it is closed."""
     file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 -- the caller closes it
     try:
         with ZipFile(file, "w", ZIP_STORED, strict_timestamps=False) as archive:  # some cameras live before 1980
@@ -45,7 +45,8 @@ def _zipped(files: Iterator[tuple[str, Path | bytes]]) -> BinaryIO:
     return file
 
 
-def _of_folder(folder: Path) -> Iterator[tuple[str, Path]]:
+def of_folder(folder: Path) -> Iterator[tuple[str, Path]]:
+    """The files below it by their paths in it; links are left out."""
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not path.is_symlink():
             yield path.relative_to(folder).as_posix(), path
