@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import sqlalchemy as sa
-
 from app.jobs.files import is_full, open_store
 from app.settings import Settings
 
@@ -68,6 +66,8 @@ def _owner(path: Path) -> str:
 
 
 def _why_no_database(url: str) -> str | None:
+    import sqlalchemy as sa  # no start without such an address is to wait for it
+
     try:
         name = sa.make_url(url).get_backend_name()
     except (sa.exc.ArgumentError, ValueError):
