@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ CANNOT = {
     "make serve": "installs, and serves until it is stopped",
     "make test": "installs, and runs these very tests",
     "https://example.org/": "an address elsewhere",
+    "weights get": "half a gigabyte from an address elsewhere; tests/client/test_downloads.py has a publisher of its own",
     "/cancel": "the job that it names has ended in this test",
 }
 """What is in a command that is not run here, and why."""
@@ -70,8 +72,9 @@ def python(page: str) -> str:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout to run in: links to the project's files, a `.venv` with its command, and the reader's folders."""
     here = tmp_path_factory.mktemp("checkout")
-    for name in ("app", "models", "docs"):
+    for name in ("app", "docs"):
         (here / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "models", here / "models")  # a command teaches into it
     (here / ".venv/bin").mkdir(parents=True)
     command = here / ".venv/bin/inkblot"
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m app "$@"\n')
@@ -83,6 +86,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
     (here / "pictures.zip").write_bytes(zipped(pictures))
+    with tarfile.open(here / "images.tar.gz", "w:gz") as archive:
+        for name in pictures:
+            label, _, number = name.partition("/")
+            archive.add(here / FOLDERS[0] / name, f"images/{label}_{number}")
     for number in range(1, 5):
         (here / f"{number}.jpg").write_bytes(
             (SAMPLES / "cat.jpg").read_bytes() if number < 3 else pictures["red/0.png"]
