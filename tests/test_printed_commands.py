@@ -27,7 +27,7 @@ CANNOT = {
     "make serve": "installs, and serves until it is stopped",
     "make test": "installs, and runs these very tests",
     "https://example.org/": "an address elsewhere",
-    "weights get": "half a gigabyte from an address elsewhere; tests/client/test_downloads.py has a publisher of its own",
+    "weights get": "half a gigabyte from elsewhere; tests/client/test_downloads.py has a publisher of its own",
     "/cancel": "the job that it names has ended in this test",
 }
 """What is in a command that is not run here, and why."""
