@@ -88,8 +88,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (here / "pictures.zip").write_bytes(zipped(pictures))
     with tarfile.open(here / "images.tar.gz", "w:gz") as archive:
         for name in pictures:
-            label, _, number = name.partition("/")
-            archive.add(here / FOLDERS[0] / name, f"images/{label}_{number}")
+            label, _, file = name.partition("/")
+            archive.add(here / FOLDERS[0] / name, f"images/{label}_{file}")
     for number in range(1, 5):
         (here / f"{number}.jpg").write_bytes(
             (SAMPLES / "cat.jpg").read_bytes() if number < 3 else pictures["red/0.png"]
