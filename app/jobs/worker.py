@@ -28,6 +28,7 @@ from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
 from app.jobs.outage import Outage
 from app.jobs.params import CORRECTION, MODEL
+from app.jobs.patience import StorePatience
 from app.jobs.queue import QUEUE, VERSION
 from app.jobs.remains import Remains
 from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
@@ -82,6 +83,7 @@ class Worker:
         self._alone: set[threading.Thread] = set()
         self._writer = Writer()
         self._stop = threading.Event()
+        self._patience = StorePatience(self._stop.is_set)
 
     def run(self) -> None:
         """Take jobs until `stop` is called from another thread or a signal handler."""
@@ -165,10 +167,10 @@ class Worker:
             loop.call_soon_threadsafe(news.put_nowait, (name, data))
 
         try:
-            run = await asyncio.to_thread(self._begin, identity, kind, choices, upload, publish)
+            run = await self._patience.until_done(self._begin, identity, kind, choices, upload, publish)
             outcome = await asyncio.wrap_future(run.result)
             for name, data in outcome.files.items():
-                await asyncio.to_thread(self._files.put, identity, name, data)
+                await self._patience.until_done(self._files.put, identity, name, data)
             record = {"status": Status.SUCCEEDED.value, "result": outcome.result, "work_s": round(run.seconds, 3)}
         except EngineStoppedError:
             await asyncio.Event().wait()  # the process ends; returning would end the job

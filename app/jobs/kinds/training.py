@@ -1,6 +1,7 @@
 """Jobs that teach: a new model from an archive of pictures, or its next version from corrected labels."""
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import Any, BinaryIO, Final, cast
 
 import torch
 
+from app.jobs.files import StorageDownError
 from app.jobs.kinds.images import Input, JobResult
 from app.jobs.params import CorrectionChoices, TeachChoices
-from app.vision.ask import Steps
+from app.vision.ask import Pause, Steps
 from app.vision.image import ImageLimits
 from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
@@ -22,6 +24,7 @@ from app.vision.transfer.examples import Examples, NoExamplesError
 from app.vision.transfer.teaching import Plan, TrainedModel, TransferContext, correct, teach
 
 State = Mapping[str, torch.Tensor]
+_STORE_PAUSE_S: Final = 1.0
 _KEPT: Final = ("mode", "epochs", "val_fraction", "augment", "seed")
 
 
@@ -46,7 +49,7 @@ class TrainingJobs:
         with upload, Archive(upload, self.dataset_limits, scratch=self.cache_dir) as archive:
             known = self._known(asked.name, asked.backbone) if asked.replace else None
             taught = yield from teach(archive, plan, self.context(asked.backbone), known=known, resume=resume)
-        return self._published(identity, asked.name, taught, replace=asked.replace)
+        return (yield from self._published(identity, asked.name, taught, replace=asked.replace))
 
     def correct(self, identity: str, choices: Input) -> Steps[JobResult]:
         """Learn anew from remembered pictures with other labels. Raises `NoExamplesError`."""
@@ -62,7 +65,7 @@ class TrainingJobs:
         context, labels = self.context(card.backbone), self.models.labels(name)
         plan, layout = _plan(card.training), cast("Mapping[str, str] | None", card.training.get("layout"))
         taught = yield from correct(examples, corrections, plan, context, labels, layout=layout)
-        return self._published(identity, name, taught, replace=True)
+        return (yield from self._published(identity, name, taught, replace=True))
 
     def _check_name(self, name: str, identity: str, *, replace: bool) -> bool:
         """Whether there is one, which may be replaced."""
@@ -102,11 +105,17 @@ class TrainingJobs:
             limits=self.limits,
         )
 
-    def _published(self, identity: str, name: str, taught: TrainedModel, *, replace: bool) -> JobResult:
-        """A job that was interrupted after it had published does so again."""
+    def _published(self, identity: str, name: str, taught: TrainedModel, *, replace: bool) -> Steps[JobResult]:
+        """A job that was interrupted after it had published does so again; one whose store is away waits for it."""
         record = {**taught.record, "training": {**taught.record["training"], "job": identity}}
-        again = self._check_name(name, identity, replace=replace)
-        version = self.models.publish(name, record, taught.files, replace=replace or again)
+        version: int | None = None
+        while version is None:
+            try:
+                again = self._check_name(name, identity, replace=replace)
+                version = self.models.publish(name, record, taught.files, replace=replace or again)
+            except StorageDownError:
+                yield Pause()  # here it can be canceled, or go on elsewhere
+                time.sleep(_STORE_PAUSE_S)
         files = {f"worst-{number:02}.jpg": one.thumbnail for number, one in enumerate(taught.worst, 1)}
         result: dict[str, Any] = {
             "model": name,
