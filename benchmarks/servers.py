@@ -31,14 +31,18 @@ OURS = Server("inkblot", ("-m", "app", "serve", "--port"), "/v1/classify?model=i
 TUTORIAL = Server("tutorial", ("-m", "benchmarks.tutorial_server"), "/classify", multipart=True)
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 @contextmanager
 def running(server: Server, data_dir: Path, *, worker: str = "external") -> Iterator[tuple[int, int, float]]:
     """Process id, port and seconds to ready; ended with SIGTERM, after ten seconds by force.
 
     Without a worker for slow work by default: the peers have none.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     ours = {"INKBLOT_HOST": "127.0.0.1", "INKBLOT_DATA_DIR": str(data_dir), "INKBLOT_LOG_LEVEL": "error"}
     ours["INKBLOT_WORKER"] = worker
     began = time.perf_counter()

@@ -10,7 +10,8 @@ from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
-from tests.support.postgres import Postgres, running_postgres
+from benchmarks.postgres import Postgres
+from tests.support.postgres import running_postgres
 from tests.support.service import wait_until_ready
 
 pytestmark = pytest.mark.slow

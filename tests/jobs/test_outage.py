@@ -17,8 +17,9 @@ from app.jobs.job import Event, Job, Order, QueueDownError, Status
 from app.jobs.outage import Outage
 from app.jobs.queue import JobQueue, QueueLimits
 from app.settings import Settings
+from benchmarks.postgres import Postgres
 from tests.support.paths import ROOT
-from tests.support.postgres import Postgres, running_postgres
+from tests.support.postgres import running_postgres
 from tests.support.waiting import ended, wait_until
 
 _PATIENCE_S = 240.0
