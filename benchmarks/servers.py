@@ -7,10 +7,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parent.parent
 _PROC = Path("/proc")
@@ -37,7 +38,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(server: Server, data_dir: Path, *, worker: str = "external") -> Iterator[tuple[int, int, float]]:
+def running(
+    server: Server, data_dir: Path, *, worker: str = "external", more: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[int, int, float]]:
     """Process id, port and seconds to ready; ended with SIGTERM, after ten seconds by force.
 
     Without a worker for slow work by default: the peers have none.
@@ -46,7 +49,7 @@ def running(server: Server, data_dir: Path, *, worker: str = "external") -> Iter
     ours = {"INKBLOT_HOST": "127.0.0.1", "INKBLOT_DATA_DIR": str(data_dir), "INKBLOT_LOG_LEVEL": "error"}
     ours["INKBLOT_WORKER"] = worker
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *server.command, str(port)], cwd=ROOT, env=os.environ | ours)
+    process = subprocess.Popen([sys.executable, *server.command, str(port)], cwd=ROOT, env=os.environ | ours | more)
     try:
         while not _is_ready(port):
             if process.poll() is not None or time.perf_counter() - began > 120:
