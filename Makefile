@@ -10,6 +10,8 @@ DATA ?= ../shared/data
 STRANGERS = --strangers flowers=$(DATA)/flowers/train --strangers brain-mri=$(DATA)/brain-mri/train \
 	--strangers insects=$(DATA)/hymenoptera/train
 
+ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(shell command -v $(engine))))
+
 .DEFAULT_GOAL := help
 .PHONY: help install serve test test-fast lint check format bench models image lock vendor clean
 
@@ -70,8 +72,9 @@ models: $(VENV)/installed  ## Teach the models that ship anew, from photos in DA
 		$(STRANGERS)
 	$(BIN)/inkblot teach $(DATA)/pets/train --name pets --into models --labels models/pets/labels.json $(STRANGERS)
 
-image:  ## Build the container image.
-	docker build --tag inkblot $(if $(TORCH_BACKEND),--build-arg TORCH_BACKEND=$(TORCH_BACKEND)) .
+image:  ## Build the container image, with docker, podman or buildah.
+	@test -n "$(ENGINE)" || { echo "There is no docker, podman or buildah here."; exit 1; }
+	$(ENGINE) build --tag inkblot $(if $(TORCH_BACKEND),--build-arg TORCH_BACKEND=$(TORCH_BACKEND)) .
 
 lock: | $(UV)  ## Resolve the pins anew.
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock

@@ -20,9 +20,7 @@ _THERE: Final = re.compile(
     r"torch|nvidia-|cuda-|triton|numpy|sympy|mpmath|networkx|jinja2|markupsafe|fsspec|filelock|setuptools"
 )
 """PyTorch, and what it needs."""
-_UNUSED: Final = re.compile(
-    r"openvino|onnx|ml-dtypes|protobuf|uvloop|efficientnet-lite[12]|opentelemetry-(?!api)"
-)
+_UNUSED: Final = re.compile(r"openvino|onnx|ml-dtypes|protobuf|uvloop|efficientnet-lite[12]|opentelemetry-(?!api)")
 _PINNED: Final = re.compile(r"^([a-z0-9][^\n]*?==[^\\\n]*)", re.MULTILINE)
 _PLATFORMS: Final = [f"manylinux{version}" for version in ("_2_28", "_2_27", "_2_24", "_2_17", "2014", "1")]
 

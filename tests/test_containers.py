@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import openvino
 import pytest
 import yaml  # type: ignore[import-untyped]
 from fastapi.testclient import TestClient
@@ -25,6 +27,20 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = (ROOT / "docker-compose.yml").read_text()
 COMPOSE_GPU = (ROOT / "docker-compose.gpu.yml").read_text()
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+CONVERT = """
+import sys
+from pathlib import Path
+import openvino
+import torch
+from app.settings import Settings
+from app.vision.serving.runtimes import quickest_extractor
+from app.wiring import repository_for
+backbone, head = repository_for(Settings()).backbone("efficientnet_lite0")
+cpu, cache = torch.device("cpu"), Path(sys.argv[1], "cache")
+made = quickest_extractor(backbone, head, device=cpu, engine="openvino", cache_dir=cache, threads=1)
+print(openvino.__file__, made.name, sep="\\n")
+"""
 
 Instruction = tuple[str, str]
 
@@ -134,6 +150,34 @@ def test_the_image_installs_pytorch_as_make_does() -> None:
     locked, constrained = re.findall(options, " ".join(values("dependencies", "RUN")))
     assert {locked, constrained} <= of_make
     assert constrained.startswith("--torch-backend ")
+
+
+def removed() -> list[str]:
+    """Patterns of what the image lacks of its packages, below `site-packages`."""
+    (command,) = (value for value in values("dependencies", "RUN") if "rm -rf" in value)
+    return command.partition("rm -rf ")[2].split()
+
+
+def test_what_the_image_lacks_is_there_to_be_removed() -> None:
+    packages = Path(openvino.__file__).parent.parent
+    assert [pattern for pattern in removed() if not list(packages.glob(pattern))] == []
+
+
+@pytest.mark.slow
+def test_the_network_is_converted_and_answers_without_what_the_image_lacks(tmp_path: Path) -> None:
+    packages = Path(openvino.__file__).parent.parent
+    gone = [path for pattern in removed() for path in packages.glob(pattern)]
+    place = tmp_path / "packages"
+    shutil.copytree(
+        packages / "openvino",
+        place / "openvino",
+        ignore=lambda folder, names: [name for name in names if Path(folder, name) in gone],
+    )
+    environ = os.environ | {"PYTHONPATH": f"{place}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", CONVERT, str(tmp_path)], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == [str(place / "openvino/__init__.py"), "openvino cpu float32"], done.stderr
 
 
 def test_the_image_runs_the_service_as_a_numbered_user_who_is_not_root() -> None:
