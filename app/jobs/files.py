@@ -13,14 +13,20 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 PREVIEW = "preview.webp"
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+_PATIENCE: "Final[RetryConfig]" = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
+"""obstore's own are ten and three minutes; an answer that does not come it gives up after 30 s."""
+_PIECE: Final = 16 * 1024 * 1024
 
 
 class StorageFullError(RuntimeError):
@@ -40,9 +46,21 @@ def is_full(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) == "53100"  # PostgreSQL's disk_full
 
 
-def open_store(place: str, **options: Any) -> Any:  # noqa: ANN401 -- a class of its own for each kind of bucket
-    """`place` is a folder's path or a URL, which obstore's `options` are for; raises what obstore raises."""
-    return from_url(place, **options) if "://" in place else LocalStore(Path(place), mkdir=True, automatic_cleanup=True)
+def open_store(place: str) -> Any:  # noqa: ANN401 -- a class of its own for each kind of bucket
+    """`place` is a folder's path or a URL; raises what obstore raises.
+
+    Without `client_options`: given some, obstore forgets those of the environment (`AWS_ALLOW_HTTP`).
+    """
+    if "://" in place:
+        return from_url(place, retry_config=_PATIENCE)
+    return LocalStore(Path(place), mkdir=True, automatic_cleanup=True)
+
+
+def pieces(store: Any, path: str) -> Iterator[bytes]:  # noqa: ANN401 -- as `open_store`
+    """Of a file that may be large, each of a size that a slow line brings before obstore gives a request up."""
+    size = obstore.head(store, path)["size"]
+    for start in range(0, size, _PIECE):
+        yield bytes(obstore.get_range(store, path, start=start, end=min(start + _PIECE, size)))
 
 
 class FileStore:
@@ -78,9 +96,13 @@ class FileStore:
     def open_kept(self, job: str, name: str) -> BinaryIO:
         """A local copy of a kept file that may be large; raises `FileNotFoundError`. It is gone when closed."""
         file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 -- the caller's to close
-        with _reaching():
-            for chunk in obstore.get(self._store, f"work/{job}/{name}").stream():
-                file.write(chunk)
+        try:
+            with _reaching():
+                for piece in pieces(self._store, f"work/{job}/{name}"):
+                    file.write(piece)
+        except BaseException:
+            file.close()
+            raise
         file.seek(0)
         return file
 

@@ -40,6 +40,8 @@ _POLL_S: Final = 0.1
 _IDLE_S: Final = 0.5
 _REAP_S: Final = 2.0
 _SWEEP_S: Final = 600.0
+_LAST_S: Final = 30.0
+"""For the states of all jobs, when the worker ends; a store that hangs would take a minute for each."""
 _RECOVERIES: Final = 20
 """A job that so many workers died of is given up; being handed back counts, too."""
 _CHECKPOINT: Final = "checkpoint"
@@ -107,7 +109,10 @@ class Worker:
         for thread in tuple(self._alone):
             thread.join()
         # All states are written then; a job that ends just now may write more.
-        self._writer.afterwards(lambda: None).result()
+        try:
+            self._writer.afterwards(lambda: None).result(_LAST_S)
+        except TimeoutError:
+            log.warning("The store of the jobs' files does not answer: jobs go on from older states.")
 
     def _sweep(self) -> None:
         """What cannot be deleted now is so by the next one."""
