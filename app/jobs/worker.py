@@ -22,7 +22,7 @@ from app.jobs.checkpoint import packed, unpacked
 from app.jobs.database import Alive
 from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.failure import failure
-from app.jobs.files import PREVIEW, FileStore, StorageDownError, StorageFullError
+from app.jobs.files import PREVIEW, FileStore
 from app.jobs.job import DeadlineExceededError, Status
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
@@ -99,7 +99,7 @@ class Worker:
                     looked = now
                 if now - swept > _SWEEP_S:
                     swept = now
-                    self._sweep()
+                    self._remains.sweep(self._keep)
                 if self._outage.lasts:
                     self._outage.is_over()
             except sa.exc.OperationalError as error:  # the database is away: what runs goes on meanwhile
@@ -113,13 +113,6 @@ class Worker:
             self._writer.afterwards(lambda: None).result(_LAST_S)
         except TimeoutError:
             log.warning("The store of the jobs' files does not answer: jobs go on from older states.")
-
-    def _sweep(self) -> None:
-        """What cannot be deleted now is so by the next one."""
-        try:
-            self._remains.sweep(self._keep)
-        except (StorageDownError, StorageFullError) as error:
-            log.warning("What ended jobs left could not be deleted: %s", error)
 
     def stop(self) -> None:
         """Let every job save its state and leave; they stay marked as running, for whoever comes next."""
