@@ -1,6 +1,8 @@
 """After every end of a job only its result remains, whether it was about a picture or an archive."""
 
+import os
 import subprocess  # noqa: TC003
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -120,6 +122,26 @@ def test_what_a_worker_leaves_that_dies_before_it_could_tidy_the_next_sweep_dele
         connection.execute(sa.text("UPDATE workflow_status SET completed_at = 1 WHERE status <> 'PENDING'"))
     remains.sweep(timedelta(days=365 * 30))  # a quarter of the time after which they would be forgotten altogether
     assert all(running.id in path for path in left(job_settings))
+
+
+def test_what_a_killed_process_has_not_written_to_its_end_goes_with_the_job_or_after_an_hour(
+    queue: JobQueue, remains: Remains, job_settings: Settings
+) -> None:
+    place = Path(job_settings.jobs_files)
+    job = begun(queue, attack())
+    (place / "jobs" / job.id / "final.png#1").write_bytes(b"half")
+    remains.tidy(job.id, {"status": "succeeded"})
+    assert left(job_settings) == {f"jobs/{job.id}/preview.webp", f"jobs/{job.id}/final.png"}
+
+    never_accepted = place / "work" / "job_1" / "upload-1#1"
+    never_accepted.parent.mkdir(parents=True)
+    never_accepted.write_bytes(b"half an archive")
+    remains.sweep(timedelta(days=7))
+    assert never_accepted.exists(), "it may still be being written"
+    an_hour_ago = time.time() - 3700
+    os.utime(never_accepted, (an_hour_ago, an_hour_ago))
+    remains.sweep(timedelta(days=7))
+    assert not never_accepted.exists()
 
 
 def test_a_store_that_is_away_costs_a_sweep_and_a_cancellation_nothing_but_their_deletions(
