@@ -17,7 +17,9 @@ _PATIENCE_S = 60.0
 
 @dataclass(frozen=True)
 class Load:
-    """`clients` send photos one after the other for `seconds`, or each of them once if `seconds` is 0."""
+    """`clients` send photos one after the other for `seconds`, and until there were `requests` of them; each sends one
+    at least.
+    """
 
     port: int
     path: str
@@ -27,6 +29,7 @@ class Load:
     multipart: bool = False
     poison_every: int = 0
     """Every so many requests hold no picture."""
+    requests: int = 0
 
 
 @dataclass
@@ -51,8 +54,8 @@ class Outcome:
 
 
 async def run(load: Load, photos: list[bytes]) -> Outcome:
-    bodies = [_request(load, photo) for photo in photos]
-    poison = _request(load, b"no picture at all, but long enough to look like a body " * 40)
+    bodies = [request(load, photo) for photo in photos]
+    poison = request(load, b"no picture at all, but long enough to look like a body " * 40)
     outcome = Outcome(0)
     sent = 0
     opened = await asyncio.gather(*(_connect(load) for _ in range(load.clients)))
@@ -67,7 +70,7 @@ async def run(load: Load, photos: list[bytes]) -> Outcome:
             asked = time.perf_counter()
             status, retry_after, closes = await _ask(connection, poison if bad else bodies[number % len(bodies)])
             outcome.answers.append(Answer(status, time.perf_counter() - asked, bad, retry_after))
-            done = time.perf_counter() - began >= load.seconds
+            done = time.perf_counter() - began >= load.seconds and sent >= load.requests
             if connection is not None and (closes or done):
                 connection[1].close()
             if done:
@@ -102,7 +105,7 @@ async def _ask(connection: _Connection | None, request: bytes) -> tuple[int, boo
         return 0, False, True
 
 
-def _request(load: Load, data: bytes) -> bytes:
+def request(load: Load, data: bytes) -> bytes:
     kind = "application/octet-stream"
     if load.multipart:
         kind = f"multipart/form-data; boundary={_BOUNDARY}"

@@ -51,7 +51,7 @@ def running(
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, *server.command, str(port)], cwd=ROOT, env=os.environ | ours | more)
     try:
-        while not _is_ready(port):
+        while not is_ready(port):
             if process.poll() is not None or time.perf_counter() - began > 120:
                 raise SystemExit(f"The {server.name} server did not start.")
             time.sleep(0.05)
@@ -65,7 +65,12 @@ def running(
             process.wait()
 
 
-def _is_ready(port: int) -> bool:
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def is_ready(port: int) -> bool:
     try:
         with _DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
             return bool(answer.status == 200)
@@ -78,7 +83,7 @@ def cpu_seconds(root: int) -> float:
     if not _HAS_PROC:
         return sum(_clock(used) for _, used in _listed(root))
     ticks = 0
-    for pid in _tree(root):
+    for pid in tree(root):
         with suppress(OSError):  # it ended meanwhile, and its parent has its time
             ticks += sum(map(int, _stat(pid)[11:15]))
     return ticks / _TICKS
@@ -89,7 +94,7 @@ def memory_mb(root: int) -> float:
     if not _HAS_PROC:
         return sum(int(kibibytes) for kibibytes, _ in _listed(root)) * 1024 / 1e6
     kibibytes = 0
-    for pid in _tree(root):
+    for pid in tree(root):
         rollup = (_PROC / str(pid) / "smaps_rollup").read_text()
         kibibytes += int(next(line for line in rollup.splitlines() if line.startswith("Pss:")).split()[1])
     return kibibytes * 1024 / 1e6
@@ -108,7 +113,8 @@ def _stat(pid: int) -> list[str]:
     return (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
-def _tree(root: int) -> list[int]:
+def tree(root: int) -> list[int]:
+    """A process, then its children, then theirs."""
     parents: dict[int, int] = {}
     for folder in _PROC.iterdir():
         if folder.name.isdecimal():

@@ -13,14 +13,22 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, Final, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, cast
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
+
 PREVIEW = "preview.webp"
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+_PATIENCE: "Final[RetryConfig]" = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
+"""obstore's own are ten and three minutes; an answer that does not come it gives up after 30 s."""
+_HALF_WRITTEN: Final = "#"
+"""Stands in the names of files that obstore is writing into a folder, and in none of ours."""
+_PIECE: Final = 16 * 1024 * 1024
 
 
 class StorageFullError(RuntimeError):
@@ -40,9 +48,21 @@ def is_full(error: BaseException | None) -> bool:
     return getattr(error, "sqlstate", None) == "53100"  # PostgreSQL's disk_full
 
 
-def open_store(place: str, **options: Any) -> Any:  # noqa: ANN401 -- a class of its own for each kind of bucket
-    """`place` is a folder's path or a URL, which obstore's `options` are for; raises what obstore raises."""
-    return from_url(place, **options) if "://" in place else LocalStore(Path(place), mkdir=True, automatic_cleanup=True)
+def open_store(place: str) -> Any:  # noqa: ANN401 -- a class of its own for each kind of bucket
+    """`place` is a folder's path or a URL; raises what obstore raises.
+
+    Without `client_options`: given some, obstore forgets those of the environment (`AWS_ALLOW_HTTP`).
+    """
+    if "://" in place:
+        return from_url(place, retry_config=_PATIENCE)
+    return LocalStore(Path(place), mkdir=True, automatic_cleanup=True)
+
+
+def pieces(store: Any, path: str) -> Iterator[bytes]:  # noqa: ANN401 -- as `open_store`
+    """Of a file that may be large, each of a size that a slow line brings before obstore gives a request up."""
+    size = obstore.head(store, path)["size"]
+    for start in range(0, size, _PIECE):
+        yield bytes(obstore.get_range(store, path, start=start, end=min(start + _PIECE, size)))
 
 
 class FileStore:
@@ -78,9 +98,13 @@ class FileStore:
     def open_kept(self, job: str, name: str) -> BinaryIO:
         """A local copy of a kept file that may be large; raises `FileNotFoundError`. It is gone when closed."""
         file = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 -- the caller's to close
-        with _reaching():
-            for chunk in obstore.get(self._store, f"work/{job}/{name}").stream():
-                file.write(chunk)
+        try:
+            with _reaching():
+                for piece in pieces(self._store, f"work/{job}/{name}"):
+                    file.write(piece)
+        except BaseException:
+            file.close()
+            raise
         file.seek(0)
         return file
 
@@ -89,8 +113,11 @@ class FileStore:
         self._remove(f"work/{job}/{name}")
 
     def forget(self, job: str) -> None:
-        """Delete what only the worker reads."""
+        """Delete what only the worker reads, and what a killed process has not written to its end."""
         self._delete(f"work/{job}/")
+        if self._folder:
+            for path in (self._folder / "jobs" / job).glob(f"*{_HALF_WRITTEN}*"):
+                path.unlink(missing_ok=True)
 
     def retain(self, job: str, *names: str) -> None:
         """Delete the public files that have other names."""
@@ -104,13 +131,12 @@ class FileStore:
 
     def at_work(self) -> set[str]:
         """All jobs that have files which only the worker reads."""
-        return {one["path"].split("/")[1] for one in self._list("work/")}
+        return {job for job, _ in self._written("work")}
 
     def jobs(self, *, older_than: timedelta) -> set[str]:
         """All jobs that have files of that age."""
         latest = datetime.now(UTC) - older_than
-        found = [one for top in ("jobs/", "work/") for one in self._list(top)]
-        return {one["path"].split("/")[1] for one in found if one["last_modified"] < latest}
+        return {job for job, when in self._written("jobs", "work") if when < latest}
 
     def check_room(self) -> None:
         """Raises `StorageFullError` if what is there exceeds the limit."""
@@ -137,10 +163,22 @@ class FileStore:
         with _reaching():
             return [one for chunk in obstore.list(self._store, prefix) for one in chunk]
 
+    def _written(self, *tops: str) -> Iterator[tuple[str, datetime]]:
+        """The job of each file there, and when it was written; half-written files in a folder, too, which no list of
+        obstore's shows.
+        """
+        for top in tops:
+            if self._folder:
+                for path in (self._folder / top).glob("*/*"):
+                    with suppress(FileNotFoundError):  # deleted meanwhile
+                        yield path.parent.name, datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            else:
+                yield from ((one["path"].split("/")[1], one["last_modified"]) for one in self._list(f"{top}/"))
+
     def _delete(self, prefix: str) -> None:
         for one in self._list(prefix):
             self._remove(one["path"])
-        if self._folder:  # with what a killed process had not written to its end, which no list shows
+        if self._folder:  # with what is half-written
             shutil.rmtree(self._folder / prefix, ignore_errors=True)
 
     def _remove(self, path: str) -> None:

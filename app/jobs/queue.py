@@ -19,7 +19,7 @@ from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
 from app.jobs.damage import Ledger
 from app.jobs.database import migrate, open_engine, reaching
-from app.jobs.files import PREVIEW, FileStore
+from app.jobs.files import PREVIEW, FileStore, StorageDownError
 from app.jobs.job import (
     Event,
     Job,
@@ -75,7 +75,8 @@ class JobQueue:
         self._ledger = Ledger(Path(sqlite)) if sqlite else None
         self._changed = threading.Condition()
         self._submitting: set[str] = set()
-        self._underway: Counter[str] = Counter()
+        self._underway: dict[str, str] = {}
+        """The clients of orders that are being accepted, by the ids that the jobs have or will have."""
 
     def close(self) -> None:
         self._client.destroy()
@@ -94,18 +95,16 @@ class JobQueue:
         with self._one_at_a_time(identity):
             if key and (present := self._found(identity)):
                 return self._told(same(present, digest))
-            self._reserve(order.client)
-            try:
-                self._files.check_room()
-                if upload and order.upload is not None:
-                    self._files.keep(identity, upload, order.upload)
-                self._enqueue(identity, order, digest, upload)
-            except Exception:
-                with self._changed:
-                    self._underway[order.client] -= 1
-                if upload:
-                    self._discard_unused(identity, upload)
-                raise
+            with self._place(identity, order.client):
+                try:
+                    self._files.check_room()
+                    if upload and order.upload is not None:
+                        self._files.keep(identity, upload, order.upload)
+                    self._enqueue(identity, order, digest, upload)
+                except Exception:
+                    if upload:
+                        self._discard_unused(identity, upload)
+                    raise
         found = self._found(identity)
         if found is None:
             raise UnknownJobError(f"The job {identity} was deleted at once.")
@@ -136,17 +135,23 @@ class JobQueue:
                 self._submitting.remove(identity)
                 self._changed.notify_all()
 
-    def _reserve(self, client: str) -> None:
-        """Count an order while its upload is on its way, so that the limits hold; raises `TooManyJobsError`."""
+    @contextmanager
+    def _place(self, identity: str, client: str) -> Iterator[None]:
+        """Counts an order while its upload is on its way, so that the limits hold; raises `TooManyJobsError`."""
         with self._changed:
-            counts = Counter(self._tables.active_by_client()) + self._underway
-            if sum(counts.values()) >= self._limits.total:
+            counts = Counter((self._tables.active() | self._underway).values())
+            if counts.total() >= self._limits.total:
                 raise TooManyJobsError("The queue is full.", self._retry_after())
             if counts[client] >= self._limits.per_client:
                 raise TooManyJobsError(
                     f"You have {counts[client]} jobs that are not done; more are not accepted.", self._retry_after()
                 )
-            self._underway[client] += 1
+            self._underway[identity] = client
+        try:
+            yield
+        finally:
+            with self._changed:
+                del self._underway[identity]
 
     def _enqueue(self, identity: str, order: Order, digest: str, upload: str | None) -> None:
         with self._changed:
@@ -167,7 +172,6 @@ class JobQueue:
                     self._client.enqueue_in_transaction(transaction, options, *arguments)
                     number = self._ledger.count(transaction)
                 self._ledger.note(number)
-            self._underway[order.client] -= 1
 
     @reaching()
     def came_before(self, client: str, key: str) -> bool:
@@ -224,7 +228,8 @@ class JobQueue:
         self._client.cancel_workflow(identity)
         job = self.get(identity)
         if before.status is Status.QUEUED and job.status is Status.CANCELED:  # no worker has it, which would do so
-            self._files.forget(identity)
+            with suppress(StorageDownError):  # the next sweep deletes it
+                self._files.forget(identity)
         return job
 
     @reaching()

@@ -1,5 +1,6 @@
 """What remains of a job when it has ended: its result alone, and after its time nothing."""
 
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -8,9 +9,11 @@ import sqlalchemy as sa
 from dbos import DBOS
 
 from app.jobs.database import is_set_aside
-from app.jobs.files import PREVIEW, FileStore
+from app.jobs.files import PREVIEW, FileStore, StorageDownError, StorageFullError
 from app.jobs.job import Status
 from app.jobs.tables import ACTIVE, Tables
+
+log = logging.getLogger(__name__)
 
 _YOUNG: Final = timedelta(hours=1)
 """A file of a job that nobody knows may belong to one that is being submitted."""
@@ -43,7 +46,16 @@ class Remains:
             self._files.retain(job, PREVIEW)
 
     def sweep(self, keep: timedelta) -> None:
-        """Delete what was kept long enough, what jobs that have ended needed, and files that belong to no job."""
+        """Delete what was kept long enough, what jobs that have ended needed, and files that belong to no job.
+
+        What cannot be deleted now is so by the next one.
+        """
+        try:
+            self._sweep(keep)
+        except (StorageDownError, StorageFullError) as error:
+            log.warning("What ended jobs left could not be deleted: %s", error)
+
+    def _sweep(self, keep: timedelta) -> None:
         for job in self._tables.ended_before(datetime.now(UTC) - keep):
             self._files.delete(job)
         for job in self._tables.ended_before(datetime.now(UTC) - 4 * keep):

@@ -92,14 +92,11 @@ class Tables:
             return datetime.fromisoformat(at) if at else None
         return None
 
-    def active_by_client(self) -> dict[str, int]:
+    def active(self) -> dict[str, str]:
+        """The clients of all jobs that have not ended, by the ids of the jobs."""
         jobs = self._jobs.c
-        query = (
-            sa.select(jobs.authenticated_user, sa.func.count())
-            .where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))
-            .group_by(jobs.authenticated_user)
-        )
-        return dict(self._rows(query))
+        query = sa.select(jobs.workflow_uuid, jobs.authenticated_user)
+        return dict(self._rows(query.where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))))
 
     def latest_turn(self, client: str | None = None) -> int:
         """The highest turn that has begun; with a client, that this client was given."""

@@ -22,7 +22,7 @@ from app.jobs.checkpoint import packed, unpacked
 from app.jobs.database import Alive
 from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.failure import failure
-from app.jobs.files import PREVIEW, FileStore, StorageDownError, StorageFullError
+from app.jobs.files import PREVIEW, FileStore
 from app.jobs.job import DeadlineExceededError, Status
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
@@ -41,6 +41,8 @@ _POLL_S: Final = 0.1
 _IDLE_S: Final = 0.5
 _REAP_S: Final = 2.0
 _SWEEP_S: Final = 600.0
+_LAST_S: Final = 30.0
+"""For the states of all jobs, when the worker ends; a store that hangs would take a minute for each."""
 _RECOVERIES: Final = 20
 """A job that so many workers died of is given up; being handed back counts, too."""
 _CHECKPOINT: Final = "checkpoint"
@@ -99,7 +101,7 @@ class Worker:
                     looked = now
                 if now - swept > _SWEEP_S:
                     swept = now
-                    self._sweep()
+                    self._remains.sweep(self._keep)
                 if self._outage.lasts:
                     self._outage.is_over()
             except sa.exc.OperationalError as error:  # the database is away: what runs goes on meanwhile
@@ -109,14 +111,10 @@ class Worker:
         for thread in tuple(self._alone):
             thread.join()
         # All states are written then; a job that ends just now may write more.
-        self._writer.afterwards(lambda: None).result()
-
-    def _sweep(self) -> None:
-        """What cannot be deleted now is so by the next one."""
         try:
-            self._remains.sweep(self._keep)
-        except (StorageDownError, StorageFullError) as error:
-            log.warning("What ended jobs left could not be deleted: %s", error)
+            self._writer.afterwards(lambda: None).result(_LAST_S)
+        except TimeoutError:
+            log.warning("The store of the jobs' files does not answer: jobs go on from older states.")
 
     def stop(self) -> None:
         """Let every job save its state and leave; they stay marked as running, for whoever comes next."""

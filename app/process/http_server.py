@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from fastapi import Request
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.exchange import safety_headers, tell_refusal
 from app.api.problems import MEDIA_TYPE, Problem
@@ -57,13 +58,14 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self._is_answering():  # uvicorn tells the last of those that were asked at once, which may not run yet
+            _tell_gone(self._running)
         super().connection_lost(exc)
 
     def eof_received(self) -> None:
         """Told at once, lest work begin for a client that has gone: uvicorn tells it a turn of the loop later."""
-        if self.cycle and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        if self._is_answering():
+            _tell_gone(self._running)
 
     def data_received(self, data: bytes) -> None:
         if self._drops:
@@ -96,6 +98,10 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self.cycle.transport = self._line
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_message_complete(self) -> None:
         super().on_message_complete()
         if not self._drops:
@@ -121,10 +127,10 @@ class Connection(HttpToolsProtocol):
         self._refuse(Problem("head-too-large", _TOO_LARGE) if self._head_is_too_large else Problem(_MALFORMED, msg))
 
     def shutdown(self) -> None:
-        if self._is_refused or self._drops:
-            self.transport.close()
-        else:
+        if self._is_answering():
             super().shutdown()
+        else:
+            self.transport.close()
 
     def _head_is_late(self) -> None:
         self._timer = None
@@ -136,11 +142,26 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
 
     def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.disconnected
+
+    def _has_broken_body(self) -> bool:
+        """Of the last request: what cannot be read came while its body was awaited, and nothing was answered yet."""
+        return self.cycle.more_body and not self.cycle.response_started
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer without the application; an answer that is under way comes to its end first, and is the last one."""
+        """Answer without the application, and no more after that. Answers that are under way come to their end first;
+        then there is none of ours, since the client could take it for another's.
+        """
         self._is_refused = True
+        if self._drops:  # what was answered before it had come as a whole
+            self._drop(closes=True)
+            return
+        if self._is_answering() and self._has_broken_body():
+            if self.pipeline:
+                self.pipeline.popleft()
+                self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+            else:
+                _tell_gone(self.cycle)
         if self._is_answering():
             self.cycle.keep_alive = False
             return
@@ -160,7 +181,7 @@ class Connection(HttpToolsProtocol):
 
     def _close_gently(self) -> None:
         """At once if the client has sent all; else it is given time to see the answer."""
-        if self.cycle.more_body:
+        if self.cycle.more_body or self._is_refused:
             self._drop(closes=True)
         else:
             self.transport.close()
@@ -178,3 +199,9 @@ class Connection(HttpToolsProtocol):
         if self._timer:
             self._timer.cancel()
             self._timer = None
+
+
+def _tell_gone(cycle: RequestResponseCycle) -> None:
+    """What the application learns when it waits for more of the request, and for the client to go away."""
+    cycle.disconnected = True
+    cycle.message_event.set()

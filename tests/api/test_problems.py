@@ -1,5 +1,7 @@
 import importlib
+import json
 import pkgutil
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +14,7 @@ from app.client.errors import ClientError
 from app.main import create_app
 from app.settings import Settings
 from app.vision.serving.batcher import QueueFullError
+from tests.support.lines import answers
 
 
 @pytest.mark.parametrize(
@@ -129,3 +132,11 @@ def test_every_error_of_our_own_is_in_the_table_or_told_elsewhere() -> None:
 
 def subclasses(kind: type[Exception]) -> set[type[Exception]]:
     return {one for child in kind.__subclasses__() for one in {child, *subclasses(child)}}
+
+
+def test_a_question_about_the_server_as_a_whole_is_answered_too(server: str) -> None:
+    with socket.create_connection(("127.0.0.1", int(server.rpartition(":")[2]))) as line:
+        line.sendall(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        head, _, body = answers(line).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 404 ")
+    assert json.loads(body)["type"] == "/problems/not-found"

@@ -81,6 +81,18 @@ def test_a_waiting_job_can_be_canceled_and_leaves_the_queue(queue: JobQueue) -> 
     assert queue.events({first.id: 0, second.id: 0}) == {first.id: (True, []), second.id: (False, [])}
 
 
+def test_an_order_that_was_not_accepted_gives_its_place_back(queue: JobQueue, job_settings: Settings) -> None:
+    full, files = FileStore(job_settings.jobs_files, max_bytes=0), queue._files
+    queue._files = full
+    for _ in range(10):
+        with pytest.raises(StorageFullError):
+            queue.submit(order())
+    queue._files = files
+    assert len({queue.submit(order()).id for _ in range(4)}) == 4
+    with pytest.raises(TooManyJobsError):
+        queue.submit(order())
+
+
 def test_a_deleted_job_leaves_nothing(queue: JobQueue, job_settings: Settings) -> None:
     files = FileStore(job_settings.jobs_files, max_bytes=1)
     job = queue.submit(replace(order(), upload=b"a picture"))

@@ -1,6 +1,8 @@
 """After every end of a job only its result remains, whether it was about a picture or an archive."""
 
+import os
 import subprocess  # noqa: TC003
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from app.jobs.queue import JobQueue, QueueLimits
 from app.jobs.remains import Remains
 from app.settings import Settings
 from tests.support.pictures import shape, shapes, zipped
+from tests.support.service import free_port
 from tests.support.waiting import ended, wait_until
 
 Start = Callable[[], "subprocess.Popen[bytes]"]
@@ -119,6 +122,56 @@ def test_what_a_worker_leaves_that_dies_before_it_could_tidy_the_next_sweep_dele
         connection.execute(sa.text("UPDATE workflow_status SET completed_at = 1 WHERE status <> 'PENDING'"))
     remains.sweep(timedelta(days=365 * 30))  # a quarter of the time after which they would be forgotten altogether
     assert all(running.id in path for path in left(job_settings))
+
+
+def test_what_a_killed_process_has_not_written_to_its_end_goes_with_the_job_or_after_an_hour(
+    queue: JobQueue, remains: Remains, job_settings: Settings
+) -> None:
+    place = Path(job_settings.jobs_files)
+    job = begun(queue, attack())
+    (place / "jobs" / job.id / "final.png#1").write_bytes(b"half")
+    remains.tidy(job.id, {"status": "succeeded"})
+    assert left(job_settings) == {f"jobs/{job.id}/preview.webp", f"jobs/{job.id}/final.png"}
+
+    never_accepted = place / "work" / "job_1" / "upload-1#1"
+    never_accepted.parent.mkdir(parents=True)
+    never_accepted.write_bytes(b"half an archive")
+    remains.sweep(timedelta(days=7))
+    assert never_accepted.exists(), "it may still be being written"
+    an_hour_ago = time.time() - 3700
+    os.utime(never_accepted, (an_hour_ago, an_hour_ago))
+    remains.sweep(timedelta(days=7))
+    assert not never_accepted.exists()
+
+
+def test_a_store_that_is_away_costs_a_sweep_and_a_cancellation_nothing_but_their_deletions(
+    queue: JobQueue,
+    remains: Remains,
+    job_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    waiting, running = queue.submit(attack()), begun(queue, attack())
+    over = begun(queue, attack(), "SUCCESS")
+    there, away = queue._files, nowhere(monkeypatch)
+    queue._files = away
+    before = left(job_settings)
+    assert queue.cancel(waiting.id).status is Status.CANCELED
+    Remains(queue._engine, away).sweep(timedelta(days=7))
+    assert left(job_settings) == before
+    assert [record.levelname for record in caplog.records if record.name == "app.jobs.remains"] == ["WARNING"]
+    queue._files = there
+    remains.sweep(timedelta(days=7))
+    results = {f"jobs/{over.id}/preview.webp", f"jobs/{over.id}/final.png"}
+    assert {path for path in left(job_settings) if running.id not in path} == results
+
+
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> FileStore:
+    """A bucket at a port where nobody listens."""
+    place = {"ENDPOINT": f"http://127.0.0.1:{free_port()}", "REGION": "here", "ALLOW_HTTP": "true"}
+    for name, value in {**place, "SKIP_SIGNATURE": "true"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    return FileStore("s3://bucket/folder", max_bytes=1 << 20)
 
 
 @pytest.mark.slow

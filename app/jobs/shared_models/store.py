@@ -21,16 +21,13 @@ from uuid import uuid4
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from app.jobs.files import StorageDownError, open_store
+from app.jobs.files import StorageDownError, open_store, pieces
 from app.vision.models.model_folder import CARD, NAME, BrokenModelError, ModelExistsError
 
 _TOP: Final = "models/"
 _MARK: Final = "models/.inkblot"
 """Without it, this is a folder where nothing is mounted, or another bucket: what is not in it was not deleted."""
 _FILE: Final = r"v\d+-[0-9a-f]+/[a-z0-9][a-z0-9._-]*"
-_PATIENCE: Final = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
-"""obstore's own are ten and three minutes."""
-_PIECE: Final = 16 * 1024 * 1024
 _TRIES: Final = 20
 """More than there are likely to be replacements of one name at once."""
 _YOUNG: Final = timedelta(hours=1)
@@ -102,7 +99,7 @@ class ModelStore:
         for path in stored.files:
             with _reaching(), (into / Path(path).name).open("wb") as file:
                 try:
-                    for piece in self._pieces(f"{_TOP}{name}/{path}"):
+                    for piece in pieces(self._store, f"{_TOP}{name}/{path}"):
                         file.write(piece)
                 except FileNotFoundError:
                     raise BrokenModelError(f"The store lacks {path} of the model {name}.") from None
@@ -165,11 +162,8 @@ class ModelStore:
 
     @cached_property
     def _store(self) -> Any:  # noqa: ANN401 -- as `open_store`
-        """Opened when it is first used: what cannot be at the start may be there later.
-
-        Without `client_options`: given some, obstore forgets those of the environment (`AWS_ALLOW_HTTP`).
-        """
-        return open_store(self.place, retry_config=_PATIENCE)
+        """Opened when it is first used: what cannot be at the start may be there later."""
+        return open_store(self.place)
 
     def _check_mark(self) -> None:
         obstore.head(self._store, _MARK)
@@ -202,12 +196,6 @@ class ModelStore:
             return bytes(found.bytes()), _stamp(found.meta)
         except FileNotFoundError:
             return None
-
-    def _pieces(self, path: str) -> Iterator[bytes]:
-        """Each of a size that a slow line brings before obstore's thirty seconds for a request are over."""
-        size = obstore.head(self._store, path)["size"]
-        for start in range(0, size, _PIECE):
-            yield bytes(obstore.get_range(self._store, path, start=start, end=min(start + _PIECE, size)))
 
     def _list(self, prefix: str) -> list[Any]:
         return [one for chunk in obstore.list(self._store, prefix) for one in chunk]
