@@ -22,6 +22,7 @@ from app.api.exchange import Exchange, safety_headers
 from app.api.origins import Hosts, Origins, cors
 from app.api.routes import (
     classify,
+    evaluations,
     explanations,
     export,
     feature_maps,
@@ -135,6 +136,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(explanations.router, prefix="/v1")
     app.include_router(models.router, prefix="/v1")
     app.include_router(teach.router, prefix="/v1")
+    app.include_router(evaluations.router, prefix="/v1")
     app.include_router(export.router, prefix="/v1")
     app.include_router(synthesis.router, prefix="/v1")
     app.include_router(jobs.router, prefix="/v1")
@@ -150,7 +152,9 @@ def _surround(app: FastAPI, settings: Settings) -> None:
     """With what every request goes through, from within to without."""
     origins = settings.allowed_origins
     app.add_middleware(Unhandled)
-    limits = dict.fromkeys(PICTURE_PATHS, settings.max_request_bytes) | {teach.PATH: settings.max_archive_bytes}
+    limits = dict.fromkeys(PICTURE_PATHS, settings.max_request_bytes) | dict.fromkeys(
+        (teach.PATH, evaluations.PATH), settings.max_archive_bytes
+    )
     app.add_middleware(Bodies, streamed=limits, seconds=settings.body_timeout_s)
     if origins:  # around the limit of the body, so that a page is told of a body that is too large
         app.add_middleware(cors, allowed=origins)

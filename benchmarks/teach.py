@@ -34,10 +34,10 @@ from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.serving.runtimes import FeatureExtractor, quickest_extractor
 from app.vision.serving.threads import use_threads
+from app.vision.statistics import accuracy_interval
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.cross_validation import split
 from app.vision.transfer.dataset import DatasetLimits
-from app.vision.transfer.evaluation import accuracy_interval
 from app.vision.transfer.teaching import Plan, TransferContext
 from app.vision.transfer.training import classes_of, learn
 from benchmarks.classify import p99, send

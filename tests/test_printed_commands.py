@@ -31,7 +31,15 @@ CANNOT = {
     "/cancel": "the job that it names has ended in this test",
 }
 """What is in a command that is not run here, and why."""
-FOLDERS = ("cats-dogs/train", "pets/train", "brain-mri/train", "kediler-kopekler", "irklar", "taramalar")
+FOLDERS = (
+    "cats-dogs/train",
+    "cats-dogs/test",
+    "pets/train",
+    "brain-mri/train",
+    "kediler-kopekler",
+    "irklar",
+    "taramalar",
+)
 """The reader's own."""
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _COMMAND_S = 900

@@ -31,6 +31,7 @@ from app.jobs.job import (
     WorkerDiedError,
 )
 from app.vision.encoding import UnencodableError
+from app.vision.evaluation.folders import AmbiguousFolderError
 from app.vision.image import ImageTooLargeError, InvalidImageError, UnsupportedImageError
 from app.vision.labels import UnknownLabelError
 from app.vision.models.model_folder import BrokenModelError, ModelExistsError
@@ -102,6 +103,11 @@ KINDS: Final[Mapping[str, Kind]] = {
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "The archive cannot be used",
         "Send a zip, tar or tar.gz with a folder for each class; `detail` says what is wrong with this one.",
+    ),
+    "ambiguous-folder": Kind(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "What a folder shows can be understood in two ways",
+        "Say with `labels` which classes count as right for it; `detail` names those that it could mean.",
     ),
     "not-enough-images": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -241,6 +247,7 @@ SLUGS: Final[Mapping[type[Exception], str]] = {
     ModelExistsError: "model-exists",
     ModelLoadingError: "model-loading",
     NoExamplesError: "no-examples",
+    AmbiguousFolderError: "ambiguous-folder",
     NotEnoughImagesError: "not-enough-images",
     NotAcceptableError: "not-acceptable",
     QueueDownError: "worker-down",

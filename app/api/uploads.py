@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -25,10 +25,10 @@ _PATIENCE: Final = 10
 
 
 @asynccontextmanager
-async def received(request: Request) -> AsyncIterator[Path]:
-    """The archive that was sent, or a zip of the form's `files`; it has been found to hold enough to learn from.
+async def received(request: Request, check: Callable[[Path, Settings], object]) -> AsyncIterator[Path]:
+    """The archive that was sent, or a zip of the form's `files`, once `check` has let it pass.
 
-    Raises `DatasetError`, `NotEnoughImagesError`, `UploadsFullError`, or what concerns the body.
+    Raises what that raises, `UploadsFullError`, or what concerns the body.
     """
     settings: Settings = request.state.settings
     turns: UploadTurns = request.state.uploads
@@ -39,7 +39,7 @@ async def received(request: Request) -> AsyncIterator[Path]:
         with turns.take() as upload:
             async with arriving_within(seconds):
                 await _receive(request, upload, settings, file)
-        await asyncio.to_thread(_check, Path(file.name), settings)
+        await asyncio.to_thread(check, Path(file.name), settings)
         yield Path(file.name)
 
 
@@ -163,6 +163,7 @@ def _copy(sent: UploadFile, into: IO[bytes]) -> None:
     shutil.copyfileobj(sent.file, into, 1 << 20)
 
 
-def _check(path: Path, settings: Settings) -> None:
+def enough_to_learn(path: Path, settings: Settings) -> None:
+    """Raises `DatasetError` or `NotEnoughImagesError`."""
     with Archive(path, settings.dataset_limits, scratch=path.parent) as archive:
         archive.check()

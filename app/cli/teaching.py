@@ -14,8 +14,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from app.cli.evaluation import judge
+from app.cli.files import place_for
 from app.cli.jobs import Detach, done, problems_told
-from app.cli.terminal import AsJson, Server, plain, print_json, tell
+from app.cli.terminal import AsJson, Server, language_of, plain, print_json, tell
 from app.client import DEFAULT_URL, Client
 from app.client.archives import of_folder, zipped
 
@@ -56,6 +58,9 @@ def teach(
         ),
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="A labels.json with names of the classes for people.")] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Pictures to judge the new model by, laid out alike; a report is written.")
+    ] = None,
     into: Annotated[
         Path | None, typer.Option(help="Teach in this process, without a service, and write the model's folder there.")
     ] = None,
@@ -66,6 +71,9 @@ def teach(
     """Teach a pretrained network the classes of your own pictures."""
     if into and not _NAME.fullmatch(name):
         raise typer.BadParameter("A name has small letters, digits, - and _, at most 64 of them.")
+    if test and (into or detach or not test.exists()):
+        reason = f"There is no folder or file {test}." if not test.exists() else "--test needs a service to wait for."
+        raise typer.BadParameter(reason)
     plan = {"mode": mode, "epochs": epochs, "val_fraction": val_fraction, "augment": augment, "seed": seed}
     with problems_told(), _archive(pictures, strangers or [], labels) as archive:
         if into:
@@ -73,7 +81,7 @@ def teach(
         else:
             with Client(server) as client:
                 job = client.teach(archive, name=name, backbone=backbone, replace=replace, **plan)
-                ended = done(client, job, f"teaching {name}", detach=detach, as_json=as_json)
+                ended = done(client, job, f"teaching {name}", detach=detach, as_json=as_json and not test)
                 if ended is None:
                     return
                 result = cast("Mapping[str, Any]", ended["result"])
@@ -81,6 +89,10 @@ def teach(
         _report(name, result)
     elif into:
         print_json(result)
+    if test:
+        report = place_for(None, f"{name}-report.html", (".html",), overwrite=False)
+        with problems_told(), Client(server) as client:
+            judge(client, name, test, {"lang": language_of(os.environ)}, report, as_json=as_json)
 
 
 def export(

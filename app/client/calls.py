@@ -6,6 +6,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
+from json import dumps
 from typing import Any, BinaryIO, Final, Generic, TypeVar
 from urllib.parse import quote
 
@@ -51,11 +52,16 @@ class Call(Generic[Result]):
             "timeout": self.timeout,
         }
 
-    def _params(self) -> dict[str, str] | None:
-        """As a query has them: `true`, not `True`, and nothing that was not chosen."""
+    def _params(self) -> dict[str, str | list[str]] | None:
+        """As a query has them: `true`, not `True`, a list as several, and nothing that was not chosen."""
         given = {name: value for name, value in self.choices.items() if value is not None}
         return {
-            name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()
+            name: [str(one) for one in value]
+            if isinstance(value, list)
+            else str(value).lower()
+            if isinstance(value, bool)
+            else str(value)
+            for name, value in given.items()
         } or None  # {} would take the query of a path away
 
     def close(self) -> None:
@@ -150,6 +156,19 @@ def teach(pictures: Pictures, **choices: object) -> Call[Job]:
     """
     owned = isinstance(pictures, str | bytes) or not hasattr(pictures, "read")
     return Call(read_object, "POST", "/v1/models", choices, file=opened(pictures), owned=owned)
+
+
+def evaluate(pictures: Pictures, **choices: object) -> Call[Job]:
+    """Ask how good a model is on pictures that it never saw: `model`, `compare`, `corruptions`, `labels` … as POST
+    /v1/evaluations takes.
+
+    The pictures are taken as for `teach`. `labels` may be a mapping: `{"cat": ["tabby", "tiger cat"]}`.
+    """
+    owned = isinstance(pictures, str | bytes) or not hasattr(pictures, "read")
+    told = choices.get("labels")
+    if isinstance(told, Mapping):
+        choices["labels"] = dumps(told, ensure_ascii=False)
+    return Call(read_object, "POST", "/v1/evaluations", choices, file=opened(pictures), owned=owned)
 
 
 def correct(model: str, corrections: Mapping[str, str | None]) -> Call[Job]:

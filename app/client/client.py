@@ -69,6 +69,7 @@ class Client:
     draw = _asks(calls.draw)
     fool = _asks(calls.fool)
     teach = _asks(calls.teach)
+    evaluate = _asks(calls.evaluate)
     correct = _asks(calls.correct)
     export = _asks(calls.export)
     delete_model = _asks(calls.delete_model)

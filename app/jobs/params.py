@@ -1,8 +1,9 @@
 """What can be chosen for each kind of job: the request, the job's `input`, and part of its recipe."""
 
+import json
 import re
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -20,6 +21,7 @@ IDEAL_IMAGE = "ideal_image"
 ADVERSARIAL_IMAGE = "adversarial_image"
 MODEL = "model"
 CORRECTION = "correction"
+EVALUATION = "evaluation"
 
 
 _NUMBER: Final = r"(?:\d{1,9}(?:\.\d{0,20})?|\.\d{1,20})(?:e-?\d{1,2})?"
@@ -140,6 +142,64 @@ class TeachChoices(Choices):
     seed: Seed | None = Field(None, description="Default: 0. The same seed and pictures make the same head.")
     replace: bool = Field(False, description="Make the next version of a model that was taught here.")
     deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
+
+
+class EvaluationChoices(Choices):
+    model: Model = None
+    compare: str | None = Field(
+        None,
+        max_length=100,
+        description="A second model, which is asked about the same pictures.",
+        examples=["imagenet"],
+    )
+    labels: list[Annotated[str, Field(max_length=4000)]] = Field(
+        default=[],
+        max_length=1000,
+        description="Which classes count as right for a folder: `folder=label[,label…]` (may be repeated), or JSON "
+        '`{"folder": ["label", …]}`. Default: the class, or the kind of things, that the folder is called after.',
+        examples=[["cat=tabby,tiger cat,Persian cat"]],
+    )
+    corruptions: bool = Field(
+        False, description="Also how accuracy holds under fourteen kinds of change at five strengths, on 100 pictures."
+    )
+    lang: Literal["en", "tr"] | None = Field(
+        None, description="Language of names and of the sheet; absent: Accept-Language decides."
+    )
+    seed: Seed | None = Field(None, description="Of the noise and of the choice of pictures to change; default: 0.")
+    deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
+
+    @field_validator("labels")
+    @classmethod
+    def _can_be_read(cls, labels: list[str]) -> list[str]:
+        labels_told(labels)
+        return labels
+
+
+def labels_told(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The classes that count as right, by folder. Raises `ValueError`."""
+    told: dict[str, tuple[str, ...]] = {}
+    for text in texts:
+        if text.lstrip().startswith("{"):
+            try:
+                found = json.loads(text)
+            except (ValueError, RecursionError):
+                raise ValueError("`labels` is no JSON") from None
+            folders: dict[str, Any] = {
+                name: [names] if isinstance(names, str) else names for name, names in found.items()
+            }
+        else:
+            before, _, after = text.partition("=")
+            folders = {before.strip(): [name.strip() for name in after.split(",") if name.strip()]}
+        for folder, names in folders.items():
+            if (
+                not folder
+                or not isinstance(names, list)
+                or not names
+                or not all(isinstance(name, str) for name in names)
+            ):
+                raise ValueError("`labels` is not like folder=label,label")
+            told[folder] = (*told.get(folder, ()), *names)
+    return told
 
 
 class Correction(Choices):

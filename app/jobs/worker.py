@@ -24,10 +24,11 @@ from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_
 from app.jobs.failure import failure
 from app.jobs.files import PREVIEW, FileStore
 from app.jobs.job import DeadlineExceededError, Status
+from app.jobs.kinds.evaluation import evaluation
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
 from app.jobs.outage import Outage
-from app.jobs.params import CORRECTION, MODEL
+from app.jobs.params import CORRECTION, EVALUATION, MODEL
 from app.jobs.patience import StorePatience
 from app.jobs.queue import QUEUE, VERSION
 from app.jobs.remains import Remains
@@ -192,11 +193,14 @@ class Worker:
         self._training_jobs.models.refresh()
         saved = self._files.kept(identity, _CHECKPOINT)
         resume = unpacked(saved) if saved else None
-        teaches = kind in {MODEL, CORRECTION}
+        runs_alone = kind in {MODEL, CORRECTION, EVALUATION}
         algorithm: Algorithm[JobResult] | Steps[JobResult]
         if kind == MODEL:
             archive = self._files.open_kept(identity, upload or _UPLOAD)
             algorithm = self._training_jobs.teach(identity, choices, archive, resume)
+        elif kind == EVALUATION:
+            archive = self._files.open_kept(identity, upload or _UPLOAD)
+            algorithm = evaluation(self._training_jobs, choices, archive, resume)
         elif kind == CORRECTION:
             algorithm = self._training_jobs.correct(identity, choices)
         else:
@@ -226,7 +230,7 @@ class Worker:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         publish("started", {"device": self._device, "resumed": saved is not None, "at": now})
         self._ours[identity] = run
-        if teaches:
+        if runs_alone:
             self._start_alone(run)
         else:
             self._engine.submit(run)

@@ -60,7 +60,7 @@ class Labels:
     """The classes in the order of the logits. Of ImageNet's thousand it is known what kinds of things they are."""
 
     def __init__(self, labels: Sequence[Label], *, is_imagenet: bool = False) -> None:
-        self._labels, self._is_imagenet = tuple(labels), is_imagenet
+        self._labels, self.is_imagenet = tuple(labels), is_imagenet
         self._by_key = {label.label: label for label in labels}
         self._by_folded: dict[str, Label] = {}
         for label in labels:
@@ -143,7 +143,7 @@ class Labels:
         return [index for *_, index in sorted(strict or ranked)]
 
     def _kinds(self, name: str) -> Sequence[int]:
-        return children_of(name) if self._is_imagenet else ()
+        return children_of(name) if self.is_imagenet else ()
 
     def _keys(self, indices: Sequence[int]) -> list[str]:
         return [self._labels[index].label for index in indices[:_SUGGESTED]]

@@ -11,7 +11,7 @@ from app.api.dependencies import Caller, IdempotencyKey, Jobs, Predictor, Taught
 from app.api.errors import WeightsNotHereError
 from app.api.problems import responses
 from app.api.routes.synthesis import ACCEPTED, submit
-from app.api.uploads import received
+from app.api.uploads import enough_to_learn, received
 from app.jobs.job import Order
 from app.jobs.params import CORRECTION, MODEL, CorrectionChoices, TeachChoices
 from app.vision.models.model_folder import EXAMPLES, ModelExistsError
@@ -23,7 +23,7 @@ router = APIRouter(tags=["models"])
 PATH: Final = "/v1/models"
 
 _ARCHIVES: Final = ("application/zip", "application/gzip", "application/x-tar", "application/octet-stream")
-_ARCHIVE_BODY = {
+ARCHIVE_BODY = {
     "requestBody": {
         "required": True,
         "description": (
@@ -71,7 +71,7 @@ async def _lesson(
     request: Request, choices: Annotated[TeachChoices, Depends(_new_name)]
 ) -> AsyncIterator[tuple[TeachChoices, Path]]:
     """The pictures are taken from the line once the choices can be: nobody sends 200 MiB to hear of a misspelt name."""
-    async with received(request) as pictures:
+    async with received(request, enough_to_learn) as pictures:
         yield choices, pictures
 
 
@@ -93,7 +93,7 @@ def _check(models: ModelRepository, choices: TeachChoices) -> None:
     status_code=202,
     response_model=None,
     dependencies=[Depends(accepts_json)],
-    openapi_extra=_ARCHIVE_BODY,
+    openapi_extra=ARCHIVE_BODY,
     responses=ACCEPTED
     | responses(
         "malformed-request",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import torch
+from torch import nn
 
 from app.jobs.files import StorageDownError
 from app.jobs.kinds.images import Input, JobResult
@@ -17,7 +18,7 @@ from app.vision.image import ImageLimits
 from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
 from app.vision.networks.backbones import Backbone
-from app.vision.serving.runtimes import FeatureExtractor, Runtime, quickest_extractor
+from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, quickest_extractor
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.dataset import DatasetLimits
 from app.vision.transfer.examples import Examples, NoExamplesError
@@ -38,7 +39,7 @@ class TrainingJobs:
     cache_dir: Path
     engine: Runtime
     threads: int
-    _forwards: dict[Backbone, FeatureExtractor] = field(default_factory=dict)
+    _forwards: dict[Backbone, StagedFeatureExtractor] = field(default_factory=dict)
     _preparing: threading.Lock = field(default_factory=threading.Lock)
 
     def teach(self, identity: str, choices: Input, upload: BinaryIO, resume: State | None) -> Steps[JobResult]:
@@ -84,17 +85,7 @@ class TrainingJobs:
     def context(self, name: str) -> TransferContext:
         """For a backbone; slow the first time. Raises what `ModelRepository.backbone` raises."""
         backbone, original = self.models.backbone(name)
-        with self._preparing:
-            if backbone not in self._forwards:
-                self._forwards[backbone] = quickest_extractor(
-                    backbone,
-                    original,
-                    device=self.models.device,
-                    engine=self.engine,
-                    cache_dir=self.cache_dir,
-                    threads=self.threads,
-                )
-        forward = self._forwards[backbone]
+        forward = self.forward(backbone, original)
         return TransferContext(
             backbone,
             original,
@@ -104,6 +95,20 @@ class TrainingJobs:
             weights_dir=self.models.weights_dir,
             limits=self.limits,
         )
+
+    def forward(self, backbone: Backbone, head: nn.Linear) -> StagedFeatureExtractor:
+        """The quickest way to the features of a backbone; slow the first time."""
+        with self._preparing:
+            if backbone not in self._forwards:
+                self._forwards[backbone] = quickest_extractor(
+                    backbone,
+                    head,
+                    device=self.models.device,
+                    engine=self.engine,
+                    cache_dir=self.cache_dir,
+                    threads=self.threads,
+                )
+        return self._forwards[backbone]
 
     def _published(self, identity: str, name: str, taught: TrainedModel, *, replace: bool) -> Steps[JobResult]:
         """A job that was interrupted after it had published does so again; one whose store is away waits for it."""

@@ -24,6 +24,9 @@ _CAPTIONS: Final = {
         "no_evidence": "no evidence for this class in what the network saw",
         "unseen": "hatched: what the network did not see",
         "unknown": "unknown picture ({score})",
+        "taken_for": "taken for {label}",
+        "sure": "score {score}",
+        "evidence_for": "evidence for {label}",
     },
     "tr": {
         "sheet": "{model} bu görüntüyü nasıl görüyor",
@@ -46,6 +49,9 @@ _CAPTIONS: Final = {
         "no_evidence": "ağın gördüğü kısımda bu sınıf için kanıt yok",
         "unseen": "taralı: ağın görmediği kısım",
         "unknown": "bilinmeyen görüntü ({score})",
+        "taken_for": "{label} sanıldı",
+        "sure": "puan {score}",
+        "evidence_for": "{label} için kanıt",
     },
 }
 _PLACES: Final = {

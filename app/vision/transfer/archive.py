@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -25,6 +25,7 @@ from app.vision.transfer.dataset import (
 from app.vision.transfer.label_table import MAX_BYTES, TABLES, LabelTable, read_table
 from app.vision.transfer.layouts import Placed, read_layout
 from app.vision.transfer.members import ENCRYPTED, LINK, Member, open_members
+from app.vision.words import normalized
 
 _LABELS_FILE: Final = "labels.json"
 _MOST_TABLES: Final = 16
@@ -49,16 +50,23 @@ class Archive:
     """An opened zip, tar or tar.gz of labelled pictures; use it in a `with`.
 
     Opening reads the names only. `layout` tells how they say what each picture shows. `entries` and
-    `out_of_distribution` are ordered by label and name, however the archive orders them; `counts` are of those to learn
-    from. `displays` and `zero_shot` come from an optional `labels.json` at the top: names for people, and the ImageNet
-    labels or indices that make up a class. A tar.gz is inflated to a file without a name in the folder `scratch`, or
-    where the system has its temporary files. Raises `DatasetError`.
+    `out_of_distribution` (what lies in folders that `strangers` names) are ordered by label and name, however the
+    archive orders them; `unplaced` are pictures without a label, `counts` are of those to learn from. `displays` and
+    `zero_shot` come from an optional `labels.json` at the top: names for people, and the ImageNet labels or indices
+    that make up a class. A tar.gz is inflated to a file without a name in the folder `scratch`, or where the system has
+    its temporary files. Raises `DatasetError`.
     """
 
     def __init__(
-        self, file: Path | BinaryIO, limits: DatasetLimits = DEFAULT_LIMITS, *, scratch: Path | None = None
+        self,
+        file: Path | BinaryIO,
+        limits: DatasetLimits = DEFAULT_LIMITS,
+        *,
+        scratch: Path | None = None,
+        strangers: Collection[str] = (STRANGERS,),
     ) -> None:
         self._limits = limits
+        self._strangers = frozenset(map(normalized, strangers))
         with ExitStack() as opened:
             stream = opened.enter_context(file.open("rb")) if isinstance(file, Path) else file
             self._files = open_members(stream, limits, scratch, opened)
@@ -101,14 +109,14 @@ class Archive:
         paths = {index: path for index, path in paths.items() if path.parts and not _is_clutter(path)}
         if paths and all(self._members[index].problem == ENCRYPTED for index in paths):
             raise DatasetError("The archive is encrypted; make one without a password.")
-        labels_file = _labels_file(paths)
+        labels_file = self._labels_file(paths)
         most = self._limits.max_picture_bytes
-        reasons = {index: _unsuitable(self._members[index], most) for index in paths if index != labels_file}
+        reasons = {index: self._unsuitable(self._members[index], most) for index in paths if index != labels_file}
         found = sorted(
             (index for index, reason in reasons.items() if reason is None),
             key=lambda index: (str(paths[index]), self._members[index].checksum),
         )
-        pictures = [index for index in found if STRANGERS not in _folders(paths[index])]
+        pictures = [index for index in found if self._group(paths[index]) is None]
         self.layout = read_layout([paths[index] for index in pictures], list(self._tables(paths)))
         self._enter(found, {index: _checked(one) for index, one in zip(pictures, self.layout.places, strict=True)})
         self._check_limits(found)
@@ -139,17 +147,20 @@ class Archive:
         self._placed = placed
         known = {index: one for index, one in placed.items() if isinstance(one, Placed)}
         in_parts = len({one.part for one in known.values()}) > 1
-        entries = []
+        entries, unplaced = [], []
         for index in found:
             path = self._members[index].path
             if index not in placed:
-                entries.append(_stranger(path, index))
-            elif index in known:
+                entries.append(_stranger(path, index, self._group(path) or STRANGERS))
+            elif index not in known:
+                unplaced.append(Entry("", presentable(str(path)), index))
+            else:
                 one = known[index]
                 folder = f"{presentable(one.folder) or one.part}/" if in_parts else ""
                 entries.append(Entry(one.label, f"{folder}{one.label}/{presentable(path.name)}", index, part=one.part))
         entries = _with_unique_names(entries)
         self.entries = tuple(entry for entry in entries if entry.group is None)
+        self.unplaced = tuple(_with_unique_names(unplaced))
         self.out_of_distribution = tuple(entry for entry in entries if entry.group is not None)
         learned = (entry.label for entry in self.entries if entry.part == "learning")
         self.counts: Mapping[str, int] = dict(Counter(learned))
@@ -182,35 +193,42 @@ class Archive:
             raise ValueError(f"The file is larger than {mebibytes(_LABELS_FILE_BYTES)}.")
         return list(read_class_names(json.loads(self.read(Entry("", _LABELS_FILE, labels_file)))))
 
+    def _labels_file(self, paths: Mapping[int, PurePosixPath]) -> int | None:
+        """The `labels.json` at the top, or else directly in the one folder that holds everything."""
+        tops = {path.parts[0] for path in paths.values() if len(path.parts) > 1}
+        tops = {name for name in tops if normalized(name) not in self._strangers}
+        wanted = [PurePosixPath(_LABELS_FILE)]
+        if len(tops) == 1:
+            wanted.append(PurePosixPath(*tops, _LABELS_FILE))
+        by_path = {path: index for index, path in paths.items()}
+        return next((by_path[path] for path in wanted if path in by_path), None)
+
+    def _unsuitable(self, member: Member, max_bytes: int) -> str | None:
+        """Why a file cannot be a picture."""
+        path, group = member.path, self._group(member.path)
+        reasons = {
+            LINK: member.problem == LINK,
+            "Its path leads out of the archive.": not _is_safe(path),
+            f"It lies more than {_DEEPEST} folders deep.": len(path.parts) > _DEEPEST,
+            "It is an archive in the archive.": path.suffix.lower() in _ARCHIVES,
+            f"{path.suffix} files are no pictures.": path.suffix.lower() in _NO_PICTURES,
+            member.problem or "": member.problem is not None,
+            f"It is larger than {mebibytes(max_bytes)}.": member.size > max_bytes,
+            _NO_LABEL: group is not None and not is_class_name(group),
+        }
+        return next((reason for reason, holds in reasons.items() if holds), None)
+
+    def _group(self, path: PurePosixPath) -> str | None:
+        """The folder in the one for pictures of no class, or that one itself; None for all other pictures."""
+        folders = _folders(path)
+        for depth, name in enumerate(folders):
+            if normalized(name) in self._strangers:
+                return next(iter(folders[depth + 1 :]), STRANGERS)
+        return None
+
 
 def _is_clutter(path: PurePosixPath) -> bool:
     return any(part in _CLUTTER or (part.startswith(".") and part != "..") for part in path.parts)
-
-
-def _labels_file(paths: Mapping[int, PurePosixPath]) -> int | None:
-    """The `labels.json` at the top, or else directly in the one folder that holds everything."""
-    tops = {path.parts[0] for path in paths.values() if len(path.parts) > 1} - {STRANGERS}
-    wanted = [PurePosixPath(_LABELS_FILE)]
-    if len(tops) == 1:
-        wanted.append(PurePosixPath(*tops, _LABELS_FILE))
-    by_path = {path: index for index, path in paths.items()}
-    return next((by_path[path] for path in wanted if path in by_path), None)
-
-
-def _unsuitable(member: Member, max_bytes: int) -> str | None:
-    """Why a file cannot be a picture."""
-    path = member.path
-    reasons = {
-        LINK: member.problem == LINK,
-        "Its path leads out of the archive.": not _is_safe(path),
-        f"It lies more than {_DEEPEST} folders deep.": len(path.parts) > _DEEPEST,
-        "It is an archive in the archive.": path.suffix.lower() in _ARCHIVES,
-        f"{path.suffix} files are no pictures.": path.suffix.lower() in _NO_PICTURES,
-        member.problem or "": member.problem is not None,
-        f"It is larger than {mebibytes(max_bytes)}.": member.size > max_bytes,
-        _NO_LABEL: STRANGERS in _folders(path) and not is_class_name(_group(path)),
-    }
-    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _is_safe(path: PurePosixPath) -> bool:
@@ -225,13 +243,7 @@ def _folders(path: PurePosixPath) -> list[str]:
     return [folder.strip() for folder in path.parts[:-1]]
 
 
-def _group(path: PurePosixPath) -> str:
-    folders = _folders(path)
-    return next(iter(folders[folders.index(STRANGERS) + 1 :]), STRANGERS)
-
-
-def _stranger(path: PurePosixPath, index: int) -> Entry:
-    group = _group(path)
+def _stranger(path: PurePosixPath, index: int, group: str) -> Entry:
     folder = STRANGERS if group == STRANGERS else f"{STRANGERS}/{group}"
     return Entry(STRANGERS, f"{folder}/{presentable(path.name)}", index, group)
 

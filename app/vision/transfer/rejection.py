@@ -10,8 +10,8 @@ from torch import Tensor
 from app.vision.feature_space import FeatureSpace
 from app.vision.image import Preprocessing
 from app.vision.serving.runtimes import FeatureExtractor
+from app.vision.statistics import auroc
 from app.vision.transfer.archive import Archive
-from app.vision.transfer.evaluation import auroc
 from app.vision.transfer.examples import Examples
 
 _NOISE: Final = 16

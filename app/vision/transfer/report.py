@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from app.vision.statistics import accuracy_interval, calibration_error, class_figures, confusion
 from app.vision.transfer.cross_validation import Split
 from app.vision.transfer.dataset import Skipped
-from app.vision.transfer.evaluation import accuracy_interval, calibration_error, confusion
 from app.vision.transfer.examples import Examples
 from app.vision.transfer.perceptual_hash import duplicate_groups, near_duplicates
 
@@ -54,18 +55,15 @@ def measured(
     predicted = logits.argmax(1)
     right = predicted == labels
     table = confusion(predicted, labels, len(classes))
-    columns = [sum(row[index] for row in table) for index in range(len(classes))]
-    per_class = []
-    for index, name in enumerate(classes):
-        number, hits = sum(table[index]), table[index][index]
-        per_class.append(
-            {
-                "label": name,
-                "pictures": number,
-                "recall": round(hits / number, 4) if number else None,
-                "precision": round(hits / columns[index], 4) if columns[index] else None,
-            }
-        )
+    per_class = [
+        {
+            "label": name,
+            "pictures": one.number,
+            "recall": None if one.recall is None else round(one.recall, 4),
+            "precision": None if one.precision is None else round(one.precision, 4),
+        }
+        for name, one in zip(classes, class_figures(table), strict=True)
+    ]
     low, high = accuracy_interval(int(right.sum()), len(labels))
     return {
         "accuracy": round(float(right.float().mean()), 4),
@@ -159,16 +157,20 @@ def oddities(examples: Examples, divided: Split) -> Iterator[Warned]:
         )
 
 
+def copies_of(hashes: NDArray[np.uint64], learned: NDArray[np.uint64]) -> list[bool]:
+    """Whether each of the `(n, 4)` hashes is of (nearly) the same picture as one that was learned, `(m, 4)`."""
+    both = np.concatenate([learned, hashes])
+    groups = duplicate_groups(len(both), near_duplicates(both)).tolist()
+    known = set(groups[: len(learned)])
+    return [group in known for group in groups[len(learned) :]]
+
+
 def copies_in(test: Examples, learning: Examples) -> Iterator[Warned]:
     """Pictures that judge although (nearly) the same ones were learned."""
     if not len(test):
         return
-    hashes = np.concatenate([learning.hashes, test.hashes])
-    groups = duplicate_groups(len(hashes), near_duplicates(hashes))
-    learned = set(groups[: len(learning)].tolist())
-    names = tuple(
-        name for name, group in zip(test.names, groups[len(learning) :], strict=True) if int(group) in learned
-    )
+    copied = copies_of(test.hashes, learning.hashes)
+    names = tuple(name for name, is_copy in zip(test.names, copied, strict=True) if is_copy)
     if names:
         yield Warned(
             "test-pictures-learned",

@@ -21,7 +21,8 @@ from app.vision.serving.runtimes import FeatureExtractor, TorchFeatureExtractor
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.cross_validation import Split, split
 from app.vision.transfer.dataset import NotEnoughImagesError, Skipped, joined
-from app.vision.transfer.examples import Examples, Extractor
+from app.vision.transfer.examples import Examples
+from app.vision.transfer.extraction import Extractor
 from app.vision.transfer.fine_tuning import Pictures, State, fine_tune, steps_of
 from app.vision.transfer.namesakes import ClassLabels, class_labels, labels_file, members_of
 from app.vision.transfer.record import card_of, training_of

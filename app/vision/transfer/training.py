@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from app.vision.ask import Pause, Progress, Steps
 from app.vision.feature_space import FeatureSpace, statistics_of
+from app.vision.statistics import best_temperature
 from app.vision.transfer.cross_validation import CROSS_VALIDATED, Split
 from app.vision.transfer.dataset import NotEnoughImagesError
-from app.vision.transfer.evaluation import best_temperature
 from app.vision.transfer.examples import Examples
 from app.vision.transfer.linear_probe import Basis, LinearHead, fit_head
 from app.vision.transfer.report import Mistake, measured, mistakes, point

@@ -15,7 +15,8 @@ from app.vision.ask import run_steps
 from app.vision.image import ImageLimits, Preprocessing
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.dataset import Skipped
-from app.vision.transfer.examples import Examples, Extractor, UnknownPictureError
+from app.vision.transfer.examples import Examples, UnknownPictureError
+from app.vision.transfer.extraction import Extractor
 from tests.support.pictures import shapes, zipped
 
 FILES = {**shapes(), "red/broken.png": b"\x89PNG\r\n\x1a\n and no more", "red/6.txt.png": b"words"}

@@ -2,7 +2,19 @@ import pytest
 import torch
 from torch.nn import functional
 
-from app.vision.transfer.evaluation import accuracy_interval, auroc, best_temperature, calibration_error, confusion
+from app.vision.statistics import (
+    accuracy_interval,
+    auroc,
+    balanced_accuracy,
+    best_temperature,
+    brier_score,
+    calibration_bins,
+    calibration_error,
+    class_figures,
+    confusion,
+    expected_calibration_error,
+    mcnemar_p,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +84,43 @@ def test_ties_count_half() -> None:
     assert auroc(known, known) == pytest.approx(0.5)
     assert auroc(known, known + 10) == 1
     assert auroc(known, known - 10) == 0
+
+
+def test_the_figures_of_a_class_are_those_by_hand() -> None:
+    table = [[8, 1, 1], [2, 6, 0], [0, 0, 0]]  # of the second 2 were taken for the first; of the third there are none
+    first, second, third = class_figures(table)
+    assert (first.number, first.precision, first.recall) == (10, 8 / 10, 8 / 10)
+    assert first.f1 == pytest.approx(0.8)
+    assert (second.number, second.precision, second.recall) == (8, 6 / 7, 6 / 8)
+    assert second.f1 == pytest.approx(12 / 15)
+    assert (third.number, third.precision, third.recall, third.f1) == (0, 0.0, None, 0.0)
+    assert balanced_accuracy(table) == pytest.approx((0.8 + 0.75) / 2)
+
+
+def test_a_class_that_is_neither_there_nor_named_has_no_figures() -> None:
+    assert class_figures([[3, 0], [0, 0]])[1].f1 is None
+    assert balanced_accuracy([[0]]) == 0.0
+
+
+def test_the_bins_tell_how_sure_and_how_often_right() -> None:
+    confidences = torch.tensor([0.61, 0.65, 0.98, 1.0])
+    low, high = calibration_bins(confidences, torch.tensor([True, False, True, True]))
+    assert (low.number, high.number, low.accuracy, high.accuracy) == (2, 2, 0.5, 1.0)
+    assert (low.start, low.end, high.end) == (9 / 15, 10 / 15, 1.0)
+    assert (low.confidence, high.confidence) == pytest.approx((0.63, 0.99))
+    assert expected_calibration_error((low, high)) == pytest.approx((0.13 + 0.01) / 2)
+    assert expected_calibration_error(()) == 0.0
+
+
+def test_the_brier_score_is_the_squared_distance() -> None:
+    probabilities = torch.tensor([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    by_hand = (0.3**2 + 0.2**2 + 0.1**2) + 0.0 + 2.0
+    assert brier_score(probabilities, torch.tensor([0, 1, 0])) == pytest.approx(by_hand / 3)
+
+
+@pytest.mark.parametrize(
+    ("only_first", "only_second", "p"),
+    [(0, 0, 1.0), (5, 5, 1.0), (1, 9, 22 / 1024), (9, 1, 22 / 1024), (0, 6, 2 / 64), (3, 4, 1.0), (39, 0, 2 / 2**39)],
+)
+def test_mcnemars_test_is_exact(only_first: int, only_second: int, p: float) -> None:
+    assert mcnemar_p(only_first, only_second) == pytest.approx(p)
