@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -126,6 +125,8 @@ def _fetched(client: Client, job: Job, language: str, *, overwrite: bool) -> lis
 
 
 def _follow(client: Client, job: Job, what: str, language: str) -> Job:
+    from rich.progress import BarColumn, Progress, TextColumn
+
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

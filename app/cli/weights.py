@@ -3,11 +3,10 @@
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
 from app.cli.terminal import AsJson, Lang, page, plain, print_json, say, spoken, tell
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 
     from app.client.downloads import Watch
     from app.settings import Settings
-
-_BAR: Final = (
-    TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-)  # fmt: skip
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -103,6 +98,16 @@ def _settings() -> "Settings":
 
 @contextmanager
 def _bar(name: str) -> "Iterator[Watch]":
-    with Progress(*_BAR, console=Console(stderr=True)) as progress:
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
