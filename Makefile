@@ -68,9 +68,9 @@ bench: $(VENV)/installed-dev  ## Measure against a tutorial server and the bare 
 	$(BIN)/python -m benchmarks.classify
 
 models: $(VENV)/installed  ## Teach the models that ship anew, from photos in DATA (by default ../shared/data).
-	$(BIN)/inkblot teach $(DATA)/cats-dogs/train --name cats-vs-dogs --into models --labels models/cats-vs-dogs/labels.json \
+	$(BIN)/inkblot teach $(DATA)/cats-dogs/train --name cats-vs-dogs --into models --replace --labels models/cats-vs-dogs/labels.json \
 		$(STRANGERS)
-	$(BIN)/inkblot teach $(DATA)/pets/train --name pets --into models --labels models/pets/labels.json $(STRANGERS)
+	$(BIN)/inkblot teach $(DATA)/pets/train --name pets --into models --replace --labels models/pets/labels.json $(STRANGERS)
 
 image:  ## Build the container image, with docker, podman or buildah.
 	@test -n "$(ENGINE)" || { echo "There is no docker, podman or buildah here."; exit 1; }

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import __version__, logs
-from app.api import problems
+from app.api import contract, problems
 from app.api.bodies import Bodies
 from app.api.dependencies import JobDesk
 from app.api.exchange import Exchange, safety_headers
@@ -36,6 +36,7 @@ from app.api.routes import (
     synthesis,
     teach,
 )
+from app.api.schemas.open_inference import InferIn
 from app.api.unhandled import Unhandled
 from app.api.upload_turns import UploadTurns
 from app.jobs.files import StorageDownError, StorageFullError
@@ -143,6 +144,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(open_inference.router)
     app.include_router(hugging_face.router)
     app.include_router(health.router)
+    contract.describe(app, [InferIn, hugging_face.ClassificationInputs])
     pages.install(app)
     problems.install(app)
     return app

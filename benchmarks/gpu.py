@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -129,7 +130,7 @@ def precision(device: torch.device, sizes: Sizes) -> Iterator[Row]:
         for number in sizes.batches:
             batch = np.repeat(canvases, -(-number // len(canvases)), 0)[:number]
             yield Row(
-                f"{kind}: batch of {number}", _milliseconds(lambda f=forward, b=batch: f(b).cpu()) / number, "ms each"
+                f"{kind}: batch of {number}", _milliseconds(partial(_forward, forward, batch)) / number, "ms each"
             )
     models = _models(device)
     backbone, original = models.backbone("efficientnet_lite0")
@@ -148,7 +149,7 @@ def asks(device: torch.device, sizes: Sizes) -> Iterator[Row]:
     alone: float | None = None
     for number in sizes.batches:
         batch = [Ask(classifier, pixels[index % len(pixels)][None], objective) for index in range(number)]
-        each = _milliseconds(lambda b=batch: _answered(b)) / number
+        each = _milliseconds(partial(_answered, batch)) / number
         alone = alone or each
         yield Row(f"batch of {number}", each, "ms each")
         yield Row(f"batch of {number}: ratio", each / alone)
@@ -267,6 +268,10 @@ def _canvases(device: torch.device) -> NDArray[np.uint8]:
     preprocessing = _models(device).backbone("efficientnet_lite0")[0].preprocessing
     pictures = [Picture.read(path.read_bytes(), ImageLimits()) for path in SAMPLES]
     return np.stack([np.asarray(picture.canvas(preprocessing)) for picture in pictures])
+
+
+def _forward(extract: TorchFeatureExtractor, canvases: NDArray[np.uint8]) -> torch.Tensor:
+    return extract(canvases).cpu()  # which waits for the device
 
 
 def _answered(batch: list[Ask]) -> None:

@@ -49,7 +49,9 @@ def running(
     ours = {"INKBLOT_HOST": "127.0.0.1", "INKBLOT_DATA_DIR": str(data_dir), "INKBLOT_LOG_LEVEL": "error"}
     ours["INKBLOT_WORKER"] = worker
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *server.command, str(port)], cwd=ROOT, env=os.environ | ours | more)
+    process = subprocess.Popen(
+        [sys.executable, *server.command, str(port)], cwd=ROOT, env={**os.environ, **ours, **more}
+    )
     try:
         while not is_ready(port):
             if process.poll() is not None or time.perf_counter() - began > 120:
@@ -63,11 +65,6 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def is_ready(port: int) -> bool:

@@ -4,6 +4,8 @@ from typing import Final, Self
 
 from pydantic import ValidationError
 
+from app.api.sentences import sentence_of
+
 _SHOWN: Final = 100
 """Letters of a name from a header."""
 
@@ -58,7 +60,8 @@ class ChoiceError(ValueError):
         """The first fault of a body that a route read itself."""
         first = error.errors(include_url=False, include_input=False)[0]
         where = "/".join(map(str, first["loc"]))
-        return cls(f"/body/{where}", f"{where}: {first['msg']}")
+        told = sentence_of(first)
+        return cls(f"/body/{where}", f"{where}: {told}" if where else told)
 
 
 class NotAcceptableError(ValueError):

@@ -118,13 +118,22 @@ async def _any_error(request: Request, error: Exception) -> JSONResponse:
 async def _http_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     slug = _STATUS_SLUGS.get(error.status_code, "internal")
-    detail = f"{request.method} {request.url.path}: {KINDS[slug].title.lower()}."
-    if error.status_code == HTTPStatus.BAD_REQUEST:
-        detail = str(error.detail)  # the form parser says what was wrong
+    detail = _sentence(error, request) or f"{KINDS[slug].title}."
     headers = dict(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(_allowed(request)) or headers.get("Allow", "")
     return Problem(slug, detail, headers=headers).response(request)
+
+
+def _sentence(error: HTTPException, request: Request) -> str | None:
+    match error.status_code:
+        case HTTPStatus.BAD_REQUEST:
+            return str(error.detail)  # the form parser says what was wrong
+        case HTTPStatus.NOT_FOUND:
+            return f"There is nothing at {_echo(request.url.path)}."
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            return f"{_echo(request.url.path)} does not take {request.method}."
+    return None
 
 
 def _allowed(request: Request) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+_OBJECT: Final = "It must be an object."
 _SENTENCES: Final = {
     "missing": "It is missing.",
     "extra_forbidden": "There is no choice of this name.",
@@ -12,6 +13,7 @@ _SENTENCES: Final = {
     "less_than_equal": "It must be {le} at most.",
     "literal_error": "It must be {expected}.",
     "int_parsing": "It must be a whole number.",
+    "int_parsing_size": "It must be a whole number.",
     "int_type": "It must be a whole number.",
     "int_from_float": "It must be a whole number.",
     "float_parsing": "It must be a number.",
@@ -22,6 +24,11 @@ _SENTENCES: Final = {
     "string_type": "It must be a text.",
     "string_too_short": "It must have {min_length} characters at least.",
     "string_too_long": "It must have {max_length} characters at most.",
+    "list_type": "It must be a list.",
+    "dict_type": _OBJECT,
+    "model_type": _OBJECT,
+    "model_attributes_type": _OBJECT,
+    "json_invalid": "The body is not JSON.",
     "too_short": "It must have {min_length} entries at least.",
     "too_long": "It must have {max_length} entries at most.",
 }
@@ -38,6 +45,7 @@ def sentence_of(error: Mapping[str, Any]) -> str:
     if error["type"] == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
         return _PATTERNS[context["pattern"]]
     if error["type"] in _SENTENCES:
-        return _SENTENCES[error["type"]].format(**context)
+        sentence = _SENTENCES[error["type"]].format(**context)
+        return sentence.replace(" 1 characters", " one character").replace(" 1 entries", " one entry")
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:1].upper() + message[1:] + ("" if message.endswith((".", "?", "!")) else ".")

@@ -1,21 +1,16 @@
 """`inkblot models`, `labels`, `layers` and `rm`: what there is, and what is no longer wanted."""
 
-import os
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.jobs import problems_told
-from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json
+from app.cli.terminal import PAGE, AsJson, Lang, ModelName, Server, plain, print_json, problems_told, spoken
+from app.cli.words import word
 from app.client import DEFAULT_URL, Client
 from app.vision.drawing.numbers import percent
-
-_PAGE: Final = 1000
-"""Columns: names and descriptions are never broken, so that they can be copied, and cut by other programs."""
-ModelName = Annotated[str, typer.Argument(help="Name of a model, as `inkblot models` has it.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 def models(lang: Lang = None, server: Server = DEFAULT_URL, as_json: AsJson = False) -> None:
     """List the models that can be asked; the one with a star answers where none is named."""
-    language = lang or language_of(os.environ)
+    language = spoken(lang)
     with problems_told(), Client(server) as client:
         found = client.models(lang=language)
     if as_json:
@@ -37,7 +32,7 @@ def models(lang: Lang = None, server: Server = DEFAULT_URL, as_json: AsJson = Fa
         shown = percent(accuracy, language) if isinstance(accuracy, float) else ""
         star = "*" if model["is_default"] else ""
         rows.append((star, model["name"], str(model["num_classes"]), shown, model["backbone"], model["description"]))
-    _print(("", "model", "classes", "right", "backbone", "what it is"), rows)
+    _print(("", "model", "classes", "right", "backbone", "what_it_is"), rows, language)
 
 
 def labels(
@@ -48,15 +43,17 @@ def labels(
     as_json: AsJson = False,
 ) -> None:
     """List the classes of a model, or those that are called so or are kinds of it."""
+    language = spoken(lang)
     with problems_told(), Client(server) as client:
-        found = client.labels(model, search=search or None, lang=lang or language_of(os.environ))
+        found = client.labels(model, search=search or None, lang=language)
     if as_json:
         print_json(found)
-    else:
-        _print(("index", "label", "name"), [(str(one["index"]), one["label"], one["display"]) for one in found])
+        return
+    rows = [(str(one["index"]), one["label"], one["display"]) for one in found]
+    _print(("index", "label", "name"), rows, language)
 
 
-def layers(model: ModelName, server: Server = DEFAULT_URL, as_json: AsJson = False) -> None:
+def layers(model: ModelName, lang: Lang = None, server: Server = DEFAULT_URL, as_json: AsJson = False) -> None:
     """List the layers of a model; those with a star show most."""
     with problems_told(), Client(server) as client:
         found = client.layers(model)
@@ -68,7 +65,7 @@ def layers(model: ModelName, server: Server = DEFAULT_URL, as_json: AsJson = Fal
         ("*" if one["suggested"] else "", one["name"], shape, str(one["stage"] + 1))
         for one, shape in zip(found, shapes, strict=True)
     ]
-    _print(("", "layer", "channels × height × width", "stage"), rows)
+    _print(("", "layer", "shape", "stage"), rows, spoken(lang))
 
 
 def rm(
@@ -84,10 +81,11 @@ def rm(
                 client.delete_model(name)
 
 
-def _print(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print(titles: Sequence[str], rows: Iterable[Sequence[str]], language: str) -> None:
+    """Names and descriptions are never broken, so that they can be copied, and cut by other programs."""
     table = Table(box=None, pad_edge=False)
     for title in titles:
-        table.add_column(title, no_wrap=True)
+        table.add_column(word(title, language) if title else "", no_wrap=True)
     for row in rows:
         table.add_row(*map(plain, row))
-    Console(width=_PAGE).print(table, soft_wrap=True)
+    Console(width=PAGE).print(table, soft_wrap=True)

@@ -1,7 +1,5 @@
 """`inkblot evaluate`: how good a model is, on pictures that it never saw."""
 
-import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, cast
@@ -11,13 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli.files import Overwrite, place_for
-from app.cli.jobs import Detach, done, problems_told
-from app.cli.terminal import AsJson, Lang, Server, language_of, plain
+from app.cli.jobs import Detach, done
+from app.cli.terminal import AsJson, Lang, Server, page, plain, problems_told, spoken
+from app.cli.words import word
 from app.client import DEFAULT_URL, Client
 from app.vision.drawing.numbers import percent
 
-_PAGE: Final = 1000
-"""Columns where no terminal says how many there are."""
 _ROWS: Final = 40
 _WORST: Final = 5
 _SHOWN: Final = 6
@@ -54,7 +51,7 @@ def evaluate(
     """Find out how good a model is on pictures that it never saw, and write a report of it."""
     if not pictures.exists():
         raise typer.BadParameter(f"There is no folder or file {pictures}.")
-    language = lang or language_of(os.environ)
+    language = spoken(lang)
     path = place_for(out, f"{model}-report.html", (".html",), overwrite=overwrite)
     choices = {"compare": compare, "corruptions": corruptions, "labels": labels or None, "lang": language}
     with problems_told(), Client(server) as client:
@@ -73,7 +70,8 @@ def judge(
 ) -> None:
     """Ask for an evaluation, tell what it found, and write its report."""
     job = client.evaluate(pictures, model=model, **choices)
-    ended = done(client, job, f"judging {model}", detach=detach, as_json=as_json)
+    what = word("judging", choices["lang"], name=model)
+    ended = done(client, job, what, choices["lang"], detach=detach, as_json=as_json)
     if ended is None:
         return
     result = cast("Mapping[str, Any]", ended["result"])
@@ -85,7 +83,7 @@ def judge(
 
 def report(result: Mapping[str, Any], language: str) -> None:
     """The figures, and what to bear in mind, on the terminal."""
-    console = Console(width=None if sys.stdout.isatty() else _PAGE, highlight=False)
+    console = page()
     model = result["model"]
     if result["accuracy"] is None:
         console.print(plain(f"{model}: no picture lies in a folder that says what it shows"), soft_wrap=True)

@@ -1,18 +1,16 @@
 """`inkblot look` and `inkblot explain`: what is inside a network, as files."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
 
-from app.cli.jobs import Model, problems_told
-from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json
+from app.cli.files import PICTURES, Overwrite, place_for, write_drawing
+from app.cli.terminal import AsJson, Lang, Model, Server, print_json, problems_told, say, spoken
 from app.client import DEFAULT_URL, Client, read_picture
 
-_FORMS: Final = {".png": "png", ".webp": "webp", ".npy": "npy"}
+_ARRAY: Final = ".npy"
 Picture = Annotated[str, typer.Argument(help="A file or an http(s) address.")]
 Target = Annotated[str | None, typer.Option(help="The class that is asked about; default: the likeliest.")]
 
@@ -37,27 +35,40 @@ def look(
     colormap: Annotated[str, typer.Option(help="viridis, magma, inferno, plasma, cividis or grey.")] = "viridis",
     tile: Annotated[int, typer.Option(help="Width of a tile in pixels.", min=32, max=256)] = 112,
     model: Model = None,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="The picture, the first channel, and both together, with captions.")
+    ] = False,
     lang: Lang = None,
     out: Annotated[
         Path | None, typer.Option(help="File ending in .png, .webp or .npy; default: named after the picture.")
     ] = None,
+    overwrite: Overwrite = False,
     server: Server = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Show what a network's layers make of a picture."""
+    language = spoken(lang)
     choices: dict[str, Any] = {"layer": layer, "channels": channels, "target": target, "model": model}
-    choices["lang"] = lang or language_of(os.environ)
-    path = out or Path(f"{_stem(picture)}-{layer or 'layers'}.png")
-    form = _form(path, ("png", "webp", "npy"))
+    choices["lang"] = language
+    name = f"{_stem(picture)}-{layer or 'layers'}{'-sheet' if sheet else ''}.png"
+    path = place_for(out, name, PICTURES if sheet else (*PICTURES, _ARRAY), overwrite=overwrite)
     drawn: dict[str, Any] = {"overlay": overlay, "caption": overlay, "opacity": opacity}
     drawn |= {"normalize": normalize, "colormap": colormap, "tile": tile}
     with problems_told(), Client(server) as client:
         data = read_picture(picture)
         if as_json:
             print_json(client.look(data, **choices))
-        if out or not as_json:
-            path.write_bytes(client.look_drawn(data, form=form, **choices, **drawn))
-            _say_where(path, as_json=as_json)
+        if as_json and not out:
+            return
+        if sheet:
+            from app.cli.sheets import of_look  # Pillow and numpy, for those alone who want a sheet
+
+            style = {"colormap": colormap, "opacity": opacity}
+            write_drawing(path, of_look(client, data, Path(picture).name, choices, style))
+        else:
+            path.write_bytes(client.look_drawn(data, form=_form(path), **choices, **drawn))
+    if not as_json:
+        say(str(path), "bold")
 
 
 def explain(
@@ -72,26 +83,37 @@ def explain(
     colormap: Annotated[str, typer.Option(help="viridis, magma, inferno, plasma, cividis or grey.")] = "inferno",
     caption: Annotated[bool, typer.Option(help="A strip below with a title and the colour scale.")] = True,
     model: Model = None,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="The picture, the heat map, and both together, with captions.")
+    ] = False,
     lang: Lang = None,
     out: Annotated[
         Path | None, typer.Option(help="File ending in .png or .webp; default: named after the picture.")
     ] = None,
+    overwrite: Overwrite = False,
     server: Server = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
     """Show what the score of a class rests on."""
-    choices = {"target": target, "method": method, "layer": layer, "model": model}
-    choices["lang"] = lang or language_of(os.environ)
-    path = out or Path(f"{_stem(picture)}-{method}.png")
-    form = _form(path, ("png", "webp"))
-    drawn = {"view": view, "opacity": opacity, "colormap": colormap, "caption": caption}
+    choices = {"target": target, "method": method, "layer": layer, "model": model, "lang": spoken(lang)}
+    name = f"{_stem(picture)}-{method}{'-sheet' if sheet else ''}.png"
+    path = place_for(out, name, PICTURES, overwrite=overwrite)
     with problems_told(), Client(server) as client:
         data = read_picture(picture)
         if as_json:
             print_json(client.explain(data, **choices))
-        if out or not as_json:
-            path.write_bytes(client.explain_drawn(data, form=form, **choices, **drawn))
-            _say_where(path, as_json=as_json)
+        if as_json and not out:
+            return
+        if sheet:
+            from app.cli.sheets import of_explanation  # Pillow and numpy, for those alone who want a sheet
+
+            style = {"colormap": colormap, "opacity": opacity}
+            write_drawing(path, of_explanation(client, data, Path(picture).name, choices, style))
+        else:
+            drawn = {"view": view, "opacity": opacity, "colormap": colormap, "caption": caption}
+            path.write_bytes(client.explain_drawn(data, form=_form(path), **choices, **drawn))
+    if not as_json:
+        say(str(path), "bold")
 
 
 def _stem(picture: str) -> str:
@@ -99,13 +121,6 @@ def _stem(picture: str) -> str:
     return Path(urlsplit(picture).path if "://" in picture else picture).stem or "picture"
 
 
-def _form(path: Path, forms: tuple[str, ...]) -> str:
-    form = _FORMS.get(path.suffix.lower(), "")
-    if form not in forms:
-        raise typer.BadParameter(f"--out ends in {' or '.join('.' + one for one in forms)}, not in {path.suffix!r}.")
-    return form
-
-
-def _say_where(path: Path, *, as_json: bool) -> None:
-    if not as_json:
-        Console().print(plain(str(path), "bold"), soft_wrap=True)
+def _form(path: Path) -> str:
+    """As the service calls what the ending names."""
+    return path.suffix.lower().removeprefix(".")

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,20 +12,33 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final, Literal, cast
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from app.cli.evaluation import judge
-from app.cli.files import place_for
-from app.cli.jobs import Detach, done, problems_told
-from app.cli.terminal import AsJson, Server, language_of, plain, print_json, tell
+from app.cli.files import Overwrite, place_for, refuse_existing
+from app.cli.jobs import Detach, done
+from app.cli.terminal import (
+    AsJson,
+    Lang,
+    ModelName,
+    Server,
+    page,
+    plain,
+    print_json,
+    problems_told,
+    say,
+    spoken,
+    tell,
+)
+from app.cli.words import layout_read, warned, word
 from app.client import DEFAULT_URL, Client
 from app.client.archives import of_folder, zipped
+from app.vision.drawing.numbers import decimal, percent
 
 if TYPE_CHECKING:
     from app.vision.transfer.teaching import TrainedModel
 
 _BAR: Final = 16
-_PAGE: Final = 1000
-"""Columns where no terminal says how many there are."""
 _WORST: Final = 5
 _ROWS: Final = 40
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -50,7 +62,7 @@ def teach(
     val_fraction: Annotated[float, typer.Option(help="Share of pictures that judge.", min=0.05, max=0.5)] = 0.2,
     augment: Annotated[bool, typer.Option("--augment", help="Learn from the mirrored pictures, too.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed makes the same head.", min=0)] = 0,
-    replace: Annotated[bool, typer.Option("--replace", help="Make the next version of a model taught there.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Make the next version of a model that is there.")] = False,
     strangers: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,6 +77,7 @@ def teach(
         Path | None, typer.Option(help="Teach in this process, without a service, and write the model's folder there.")
     ] = None,
     detach: Detach = False,
+    lang: Lang = None,
     server: Server = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -74,6 +87,9 @@ def teach(
     if test and (into or detach or not test.exists()):
         reason = f"There is no folder or file {test}." if not test.exists() else "--test needs a service to wait for."
         raise typer.BadParameter(reason)
+    if into:
+        refuse_existing(into / name, overwrite=replace, option="--replace")
+    language = spoken(lang)
     plan = {"mode": mode, "epochs": epochs, "val_fraction": val_fraction, "augment": augment, "seed": seed}
     with problems_told(), _archive(pictures, strangers or [], labels) as archive:
         if into:
@@ -81,35 +97,38 @@ def teach(
         else:
             with Client(server) as client:
                 job = client.teach(archive, name=name, backbone=backbone, replace=replace, **plan)
-                ended = done(client, job, f"teaching {name}", detach=detach, as_json=as_json and not test)
+                what = word("teaching", language, name=name)
+                ended = done(client, job, what, language, detach=detach, as_json=as_json and not test)
                 if ended is None:
                     return
                 result = cast("Mapping[str, Any]", ended["result"])
     if not as_json:
-        _report(name, result)
+        _report(name, result, language)
     elif into:
         print_json(result)
     if test:
         report = place_for(None, f"{name}-report.html", (".html",), overwrite=False)
         with problems_told(), Client(server) as client:
-            judge(client, name, test, {"lang": language_of(os.environ)}, report, as_json=as_json)
+            judge(client, name, test, {"lang": language}, report, as_json=as_json)
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Name of a model.")],
+    model: ModelName,
     out: Annotated[Path | None, typer.Option(help="File for the zip; default: named after the model.")] = None,
+    overwrite: Overwrite = False,
     here: Annotated[bool, typer.Option("--here", help="Make it in this process, without a service.")] = False,
+    lang: Lang = None,
     server: Server = DEFAULT_URL,
 ) -> None:
     """Save a model as a zip that works without Inkblot: a head, ONNX, and a script that proves both."""
-    path = out or Path(f"{model}.zip")
+    path = place_for(out, f"{model}.zip", (".zip",), overwrite=overwrite)
     with problems_told():
         if here:
             _export_here(model, path)
         else:
-            with Client(server) as client, Console(stderr=True).status("Making the bundle …"):
+            with Client(server) as client, Console(stderr=True).status(word("bundle", spoken(lang))):
                 path.write_bytes(client.export(model))
-        Console().print(plain(str(path)), soft_wrap=True)
+    say(str(path))
 
 
 @contextmanager
@@ -203,46 +222,60 @@ def _export_here(model: str, path: Path) -> None:
         raise typer.Exit(errno.ENOSPC if is_full(error) else 1) from None
 
 
-def _report(name: str, result: Mapping[str, Any]) -> None:
-    metrics, console = result["metrics"], Console(width=None if sys.stdout.isatty() else _PAGE)
-    low, high = metrics["accuracy_interval"]
-    method = metrics["validation"]["method"]
-    by = "of the test set" if method == "test-set" else f"by heads that had not seen them ({method})"
-    console.print(
-        f"[bold]{name}[/]: {metrics['accuracy']:.1%} right (95 % interval {low:.1%} to {high:.1%}), judged on "
-        f"{metrics['pictures_judged']} pictures {by}",
-        soft_wrap=True,
-        highlight=False,
-    )
-    console.print(plain(f"  {result['layout']['detail']}"), soft_wrap=True)
-    zero_shot = metrics["zero_shot_accuracy"]
-    without = "" if zero_shot is None else f"; without any teaching {zero_shot:.1%}"
-    error = metrics["calibration_error"]
-    console.print(f"  baseline {metrics['baseline_accuracy']:.1%} (always the largest class){without}")
-    console.print(f"  scores are off by {error['after']:.1%} on average (before calibration {error['before']:.1%})")
-    console.print(_classes(metrics["per_class"]))
+def _report(name: str, result: Mapping[str, Any], language: str) -> None:
+    metrics, console = result["metrics"], page()
+    console.print(Text.assemble((name, "bold"), _how_good(metrics, language)), soft_wrap=True)
+    told = [layout_read(result["layout"], language), _baseline(metrics, language)]
+    error = {when: percent(share, language) for when, share in metrics["calibration_error"].items()}
+    told.append(word("calibrated", language, **error))
+    for line in told:
+        console.print(plain(f"  {line}"), soft_wrap=True)
+    console.print(_classes(metrics["per_class"], language))
     for one in result["worst"][:_WORST]:
-        console.print(
-            plain(f"  {one['picture']} was taken for {one['predicted']} ({one['score']:.1%})"), soft_wrap=True
-        )
+        score = percent(one["score"], language)
+        line = word("taken_for", language, picture=one["picture"], label=one["predicted"], score=score)
+        console.print(plain(f"  {line}"), soft_wrap=True)
     for group, found in metrics["unknown"]["strangers"].items():
-        console.print(plain(f"  strangers, {group}: {found['found']:.1%} found (AUROC {found['auroc']:.3f})"))
+        shares = {"found": percent(found["found"], language), "auroc": decimal(found["auroc"], 3, language)}
+        console.print(plain(f"  {word('strangers', language, group=group, **shares)}"), soft_wrap=True)
     for one in result["warnings"]:
-        console.print(plain(f"  ! {one['detail']}", "yellow"), soft_wrap=True)
-    seconds = result["seconds"]
-    console.print(f"  {seconds['features']:.1f} s looking at pictures, {seconds['fit']:.1f} s learning")
+        console.print(plain(f"  ! {warned(one, language)}", "yellow"), soft_wrap=True)
+    seconds = {name: decimal(result["seconds"][name], 1, language) for name in ("features", "fit")}
+    console.print(plain(f"  {word('seconds', language, **seconds)}"), soft_wrap=True)
 
 
-def _classes(per_class: Sequence[Mapping[str, Any]]) -> Table:
+def _how_good(metrics: Mapping[str, Any], language: str) -> str:
+    method = metrics["validation"]["method"]
+    low, high = (percent(share, language) for share in metrics["accuracy_interval"])
+    by = "by_test_set" if method == "test-set" else "by_others"
+    return word(
+        "taught",
+        language,
+        accuracy=percent(metrics["accuracy"], language),
+        low=low,
+        high=high,
+        pictures=metrics["pictures_judged"],
+        by=word(by, language, method=word(method, language)),
+    )
+
+
+def _baseline(metrics: Mapping[str, Any], language: str) -> str:
+    line = word("baseline", language, baseline=percent(metrics["baseline_accuracy"], language))
+    zero_shot = metrics["zero_shot_accuracy"]
+    without = "" if zero_shot is None else word("zero_shot", language, share=percent(zero_shot, language))
+    return line + without
+
+
+def _classes(per_class: Sequence[Mapping[str, Any]], language: str) -> Table:
     """The weakest classes, if there are many."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("class", overflow="fold")
-    for title in ("pictures", "recognised", "right when\nnamed"):
-        table.add_column(title, justify="right")
+    table.add_column(word("class", language), overflow="fold")
+    for title in ("pictures", "recognised", "right_when_named"):
+        table.add_column(word(title, language), justify="right")
     table.add_column("", no_wrap=True)
     weakest = sorted(per_class, key=lambda one: one["recall"] or 0.0)[:_ROWS]
     for one in weakest if len(per_class) > _ROWS else per_class:
-        shares = ["–" if one[share] is None else f"{one[share]:.1%}" for share in ("recall", "precision")]
+        shares = ["–" if one[share] is None else percent(one[share], language) for share in ("recall", "precision")]
         bar = "━" * round((one["recall"] or 0) * _BAR)
         table.add_row(plain(one["label"]), str(one["pictures"]), *shares, plain(bar, "cyan"))
     return table

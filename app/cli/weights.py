@@ -3,24 +3,21 @@
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from app.cli.terminal import AsJson, plain, print_json, tell
+from app.cli.terminal import AsJson, Lang, page, plain, print_json, say, spoken, tell
+from app.cli.words import word
+from app.vision.drawing.numbers import decimal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from app.client.downloads import Watch
     from app.settings import Settings
-
-_BAR: Final = (
-    TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(),
-)  # fmt: skip
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -30,7 +27,7 @@ def add_to(parent: typer.Typer) -> None:
 
 
 @app.callback()
-def weights(context: typer.Context, as_json: AsJson = False) -> None:
+def weights(context: typer.Context, lang: Lang = None, as_json: AsJson = False) -> None:
     if context.invoked_subcommand:
         return
     from app.vision.networks.backbones import BACKBONES, find_weights
@@ -40,21 +37,26 @@ def weights(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json([{"backbone": name, "file": str(path) if path else None} for name, path in found.items()])
         return
+    language = spoken(lang)
     table = Table(box=None, pad_edge=False)
     for title in ("network", "weights", "licence"):
-        table.add_column(title, overflow="fold")
+        table.add_column(word(title, language), overflow="fold")
     for name, path in found.items():
-        how = f"{path.name} ({path.stat().st_size / 1e6:,.0f} MB)" if path else f"missing: inkblot weights get {name}"
+        how = _how(path, language) if path else word("missing_weights", language, name=name)
         table.add_row(name, plain(how, "" if path else "yellow"), BACKBONES[name].weights[0].licence)
-    console = Console()
-    console.print(table)
-    console.print(plain(f"They are looked for in {folder}."), soft_wrap=True)
+    page().print(table)
+    say(word("looked_for", language, folder=folder))
+
+
+def _how(path: Path, language: str) -> str:
+    return f"{path.name} ({decimal(path.stat().st_size / 1e6, 0, language)} MB)"
 
 
 @app.command()
 def get(
     names: Annotated[list[str], typer.Argument(help="Of networks, as `inkblot weights` lists them.")],
     into: Annotated[Path | None, typer.Option(help="Folder; default: the one where the service looks.")] = None,
+    lang: Lang = None,
 ) -> None:
     """Download weights from their publisher, and check them; a download that broke off goes on.
 
@@ -72,13 +74,13 @@ def get(
     try:
         for name in names:
             if path := find_weights(BACKBONES[name], folder):
-                Console().print(plain(f"{name} has its weights: {path}"), soft_wrap=True)
+                say(word("has_weights", spoken(lang), name=name, path=path))
                 continue
             file = published_file(name, BACKBONES[name].weights)
             path = folder / file.name
             with _bar(file.name) as watch:
                 download(file.address(settings.weights_url), path, sha256=file.digits, watch=watch)
-            Console().print(plain(f"{path} ({file.licence}, {file.source})"), soft_wrap=True)
+            say(f"{path} ({file.licence}, {file.source})")
     except (DownloadError, MissingWeightsError) as error:
         tell(str(error))
         raise typer.Exit(1) from None
@@ -96,6 +98,16 @@ def _settings() -> "Settings":
 
 @contextmanager
 def _bar(name: str) -> "Iterator[Watch]":
-    with Progress(*_BAR, console=Console(stderr=True)) as progress:
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -36,7 +36,7 @@ def _share(value: object) -> object:
         return value
     found = _SHARE.fullmatch(value.replace(" ", ""))
     if not found or (found[2] and not float(found[2])):
-        raise ValueError("neither a number nor a fraction like 8/255")
+        raise ValueError("it must be a number or a fraction like 8/255")
     return float(found[1]) / float(found[2] or 1)
 
 
@@ -204,7 +204,7 @@ def labels_told(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 class Correction(Choices):
     picture: str = Field(
-        max_length=500, description="Name of a picture, as `worst` of the result has it.", examples=["cat/12.jpg"]
+        max_length=500, description="Name of a picture, as `worst` of the result has it.", examples=["red/0.png"]
     )
     label: str | None = Field(
         max_length=100, description="What it shows: a class that there is, or a new one; null leaves the picture out."
@@ -218,7 +218,7 @@ class Correction(Choices):
 
 class CorrectionChoices(Choices):
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"corrections": [{"picture": "cat/12.jpg", "label": "dog"}]}]}
+        json_schema_extra={"examples": [{"corrections": [{"picture": "red/0.png", "label": "blue"}]}]}
     )
 
     corrections: list[Correction] = Field(min_length=1, max_length=1000)

@@ -14,12 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from app.vision.av1 import Av1Error, as_picture, coded_sizes
+
 Canvas = NDArray[np.uint8]
 """8-bit RGB `(H, W, 3)`."""
 
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC", "BMP", "TIFF")
 """What can be allowed; anything else (EPS, ICO, PSD …) never reaches its decoder."""
 
+_PARTS: Final = 3
+"""A picture, its transparency and what is added to it may together have so many times the pixels that are allowed."""
 _ORIENTATION: Final = 0x0112
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -144,20 +148,41 @@ def _open(data: bytes, limits: ImageLimits) -> Image.Image:
         accepted = ", ".join(limits.formats)
         raise UnsupportedImageError(f"This is {found or 'not a picture'}; accepted are {accepted}.")
     try:
-        image = _heic(data) if found == "HEIC" else Image.open(BytesIO(data), formats=(found,))
+        image = _heic(data) if found == "HEIC" else Image.open(BytesIO(as_picture(data)), formats=(found,))
     except _BOMB:
         raise ImageTooLargeError(f"The picture has more than {limits.max_pixels:,} pixels.") from None
     except UnidentifiedImageError:
         raise InvalidImageError(f"This begins like a {found} file, but is none.") from None
     except _BROKEN as error:
         raise InvalidImageError(f"The header of this {found} file cannot be read: {error}") from error
-    width, height = image.size
-    if width * height > limits.max_pixels:
+    try:
+        _check_size(image.size, limits)
+        if found == "AVIF":
+            _check_coded_sizes(data, limits)
+    except InvalidImageError:
         image.close()
+        raise
+    return image
+
+
+def _check_size(size: tuple[int, int], limits: ImageLimits) -> None:
+    width, height = size
+    if width * height > limits.max_pixels:
         raise ImageTooLargeError(
             f"The picture has {width}×{height} pixels; at most {limits.max_pixels:,} are accepted."
         )
-    return image
+
+
+def _check_coded_sizes(data: bytes, limits: ImageLimits) -> None:
+    """libheif holds a picture to what its boxes say of its size, libavif does not."""
+    try:
+        sizes = coded_sizes(data)
+    except Av1Error as error:
+        raise InvalidImageError(f"This AVIF file cannot be decoded: {error}") from error
+    for size in sizes:
+        _check_size(size, limits)
+    if (pixels := sum(width * height for width, height in sizes)) > _PARTS * limits.max_pixels:
+        raise ImageTooLargeError(f"The pictures in this AVIF file have {pixels:,} pixels, which is too many.")
 
 
 def _signature(data: bytes) -> str | None:

@@ -105,6 +105,7 @@ def test_one_file_of_a_form_that_is_too_large_fails_alone(client: TestClient, do
 TOLD_ELSEWHERE = {
     "CanceledError": "ends a job as canceled",
     "EngineStoppedError": "the job goes on with the next worker",
+    "Av1Error": "the picture's error says it",
     "ChannelsError": "the route and the schema make a validation error of it",
     "OvertakenError": "never leaves the mirror",
     "ClassNameError": "the archive's error and the validation of corrections say it",

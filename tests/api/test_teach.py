@@ -127,7 +127,9 @@ def test_its_events_are_a_curve(service: TestClient, taught: dict[str, Any]) -> 
     assert [event["event"] for event in events if event["event"] in {"started", "end"}] == ["started", "end"]
     metrics = [event["data"] for event in events if event["event"] == "metric"]
     assert metrics
-    assert all({"epoch", "split", "loss", "accuracy"} <= metric.keys() for metric in metrics)
+    attempts = [(metric["attempt"], metric["l2_penalty"]) for metric in metrics]
+    assert attempts == [(1, 1.0), (2, 0.1), (3, 0.01), (4, 0.001)], "what is tried one after the other is no epoch"
+    assert all({"split", "loss", "accuracy"} <= metric.keys() and "epoch" not in metric for metric in metrics)
     steps = [event["data"]["step"] for event in events if event["event"] == "progress"]
     assert steps == sorted(steps)
     last = [event["data"] for event in events if event["event"] == "progress"][-1]

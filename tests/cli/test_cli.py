@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner
 
+from app import __version__
 from app.cli.main import app
 from app.client import Client, ClientError, NoServerError, ProblemError, read_picture
 from app.client.answers import read_object
@@ -168,6 +169,15 @@ def test_a_service_that_is_not_there_is_missed_once() -> None:
     assert err.count("No Inkblot answers") == 1
     status, out, _ = run("classify", *cats, "--json", "--server", "http://127.0.0.1:9")
     assert [one["title"] for one in json.loads(out)] == ["Not sent"] * 2
+
+
+def test_the_version_is_told_with_and_without_a_service(server: str) -> None:
+    status, out, err = run("version", "--server", server, "--lang", "tr")
+    assert (status, err) == (0, "")
+    own, of_service = out.splitlines()
+    assert own == f"inkblot {__version__}"
+    assert of_service.startswith(f"{server}: {__version__}, imagenet, cpu, ")
+    assert run("version", "--server", "http://127.0.0.1:9")[1].splitlines() == [own]
 
 
 def test_the_first_variable_of_the_locale_that_is_not_empty_decides(server: str) -> None:

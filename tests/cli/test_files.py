@@ -6,8 +6,7 @@ import pytest
 import typer
 from PIL import Image
 
-from app.cli.files import place_for, stem_of, write_picture
-from app.cli.jobs import PICTURES
+from app.cli.files import PICTURES, place_for, stem_of, write_picture
 from tests.support.paths import SAMPLES
 
 

@@ -2,14 +2,17 @@ import json
 import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import cast
 
 import httpx2
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
+from rich.console import Console
 
-from app.cli.jobs import _follow
+from app.cli.jobs import _follow, point_told, table_of
 from app.client import Client, ClientError, Job, ProblemError
 from tests.support.commands import run
 from tests.support.http_server import answering, problem
@@ -66,6 +69,77 @@ def test_a_dog_is_fooled_into_a_file_that_still_fools(server: str, tmp_path: Pat
     assert "jpeg_q75" in out
     with Client(server) as client:
         assert client.classify(path)["predictions"][0]["label"] == "tabby"
+
+
+def test_an_attack_is_told_in_turkish_and_shown_on_a_sheet(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dog = str(SAMPLES / "basenji.png")
+    status, out, err = run("fool", dog, "--as", "tabby", "--seed", "1", "--sheet", "--lang", "tr", "--server", server)
+    assert (status, err) == (0, "")
+    first, *_ = out.splitlines()
+    assert first.startswith("basenji-tabby-seed1.png: basenji (%")
+    assert "→ tekir kedi (%" in first
+    assert "en çok" in out
+    assert "yarı boyut" in out
+    with Image.open("basenji-tabby-seed1-sheet.png") as sheet, Image.open("basenji-tabby-seed1.png") as fooled:
+        assert sheet.width == 12 + 3 * 412
+        tall = round(400 * fooled.height / fooled.width)
+        assert sheet.height > 12 + tall
+        shown = sheet.convert("RGB").crop((2 * 412 + 12, 12, 3 * 412, 12 + tall))
+        difference = ImageChops.difference(shown, fooled.convert("RGB").resize((400, tall), Image.Resampling.BICUBIC))
+        assert np.asarray(difference).max() < 40
+
+
+def test_what_a_job_made_is_fetched_under_one_name(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Client(server) as client:
+        job = client.wait(client.draw(objective={"label": "zebra"}, preset="quick", steps=1, size=64, seed=7))
+        attack = client.wait(client.fool(SAMPLES / "basenji.png", method="fgsm", seed=2))
+    found = run("jobs", job["id"], "--fetch", "--server", server)[1].split()
+    assert found == ["zebra-seed7.png", "zebra-seed7.webp", "zebra-seed7-recipe.json"]
+    assert json.loads(Path("zebra-seed7-recipe.json").read_text())["request"]["seed"] == 7
+    with Image.open("zebra-seed7.png") as picture, Image.open("zebra-seed7.webp") as film:
+        assert picture.size == (64, 64)
+        assert film.format == "WEBP"
+    Path("zebra-seed7.png").unlink()
+    again = run("jobs", job["id"], "--fetch", "--server", server)[1].split()
+    assert again == [name.replace("seed7", "seed7-2") for name in found], "they stay together"
+    assert run("jobs", job["id"], "--fetch", "--overwrite", "--server", server)[1].split() == found
+    fooled = run("jobs", attack["id"], "--fetch", "--server", server)[1].split()
+    assert "fooled-seed2-original.png" in fooled
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*found, *again, *fooled])
+
+
+def test_of_a_job_that_is_not_done_nothing_is_fetched(server: str) -> None:
+    job = run("ideal", "lion", "--steps", "2000", "--detach", "--server", server)[1].strip()
+    run("jobs", job, "--cancel", "--server", server)
+    status, out, err = run("jobs", job, "--fetch", "--lang", "tr", "--server", server)
+    assert (status, out) == (1, "")
+    assert "iptal edildi" in err
+
+
+@pytest.mark.parametrize("width", [40, 60])
+def test_ids_are_whole_on_a_narrow_terminal(server: str, width: int) -> None:
+    with Client(server) as client:
+        jobs = [client.draw(objective={"label": label}, steps=1) for label in ("zebra", "golden retriever")]
+    console = Console(width=width, file=StringIO())
+    console.print(table_of(jobs, "tr"))
+    told = cast("StringIO", console.file).getvalue()
+    assert all(job["id"] in told for job in jobs)
+    assert max(map(len, told.splitlines())) <= max(width, 29 + 4 * 2 + 4)
+
+
+def test_a_strength_is_no_epoch() -> None:
+    strength = {"attempt": 2, "l2_penalty": 0.1, "split": "validation", "loss": 0.25, "accuracy": 0.5}
+    assert "validation, L2   0.1" in point_told(strength, "en").plain
+    assert "doğrulama, L2   0,1" in point_told(strength, "tr").plain
+    epoch = {"epoch": 3, "split": "training", "loss": 0.25}
+    assert "training, epoch   3  " in point_told(epoch, "en").plain
+    assert "kayıp 0,2500" in point_told(epoch, "tr").plain
 
 
 def test_what_could_not_be_reached_is_told_and_fails(server: str, tmp_path: Path) -> None:
@@ -136,5 +210,5 @@ def test_a_job_that_is_deleted_while_it_is_followed_is_told_as_unknown() -> None
     client, _ = answering(httpx2.Response(200, text=told), problem("unknown-job", 404))
     job = cast("Job", {"id": "job_1", "links": {"events": "/v1/jobs/job_1/events"}})
     with pytest.raises(ProblemError) as refused:
-        _follow(client, job, "zebra")
+        _follow(client, job, "zebra", "en")
     assert refused.value.problem["type"] == "/problems/unknown-job"

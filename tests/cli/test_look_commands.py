@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 from typer.testing import CliRunner
 
 from app.cli.main import app
@@ -64,6 +64,45 @@ def test_explain_writes_a_heat_map_and_tells_in_json(server: str, elsewhere: Pat
     assert not (elsewhere / "-.png").exists()
     maps = json.loads(run(server, "look", CAT, "--layer", "_blocks.15", "--channels", "7", "--json")[1])
     assert [one["channel"] for one in maps["channels"]] == [7]
+
+
+@pytest.mark.parametrize("command", [["explain", CAT, "--target", "tabby"], ["look", CAT]])
+def test_a_sheet_shows_the_picture_the_map_and_both_in_the_language_of_its_reader(
+    server: str, elsewhere: Path, command: list[str]
+) -> None:
+    status, out, err = run(server, *command, "--sheet", "--out", "en.png", language="C")
+    assert (status, out.strip(), err) == (0, "en.png", "")
+    assert run(server, *command, "--sheet", "--out", "tr.webp", language="tr_TR.UTF-8")[0] == 0
+    with Image.open("en.png") as english, Image.open("tr.webp") as turkish:
+        assert english.width == turkish.width == 12 + 3 * 412
+        left, middle, right = (
+            np.asarray(english.convert("RGB").crop((12 + place * 412, 12, 412 + place * 412, 237)), float)
+            for place in range(3)
+        )
+        with Image.open(CAT) as photo:
+            small = np.asarray(photo.convert("RGB").resize((400, 225)), float)
+        assert np.abs(left - small).mean() < 5
+        assert np.abs(middle - small).mean() > 20 < np.abs(middle - right).mean()
+        assert np.abs(right - small).mean() > 20
+        below = (0, 240, english.width, english.height)
+        drawn = ImageChops.difference(
+            english.convert("RGB").crop((0, 0, english.width, 237)),
+            turkish.convert("RGB").crop((0, 0, english.width, 237)),
+        )
+        assert drawn.getbbox() is None, "the pictures are the same"
+        assert ImageChops.difference(english.convert("RGB").crop(below), turkish.convert("RGB").crop(below)).getbbox()
+
+
+def test_no_file_is_replaced_unless_that_is_said(server: str, elsewhere: Path) -> None:
+    Path("mine.png").write_bytes(b"mine")
+    for command in (["look", CAT], ["explain", CAT]):
+        status, _, err = run(server, *command, "--out", "mine.png")
+        assert (status, "--overwrite" in err) == (2, True)
+        assert Path("mine.png").read_bytes() == b"mine"
+        names = [run(server, *command)[1].strip() for _ in range(2)]
+        assert names[1] == names[0].replace(".png", "-2.png")
+    assert run(server, "explain", CAT, "--out", "mine.png", "-f")[0] == 0
+    assert size_of(elsewhere / "mine.png")[0] == 1920
 
 
 def test_problems_are_sentences(server: str) -> None:

@@ -37,6 +37,24 @@ def test_a_folder_is_taught_and_the_report_can_be_read(server: str, folder: Path
         assert client.classify(dog, model="reported")["unknown"] is not None
 
 
+def test_the_report_is_turkish_for_who_reads_turkish(server: str, folder: Path) -> None:
+    status, out, err = run("teach", str(folder), "--name", "report-tr", "--lang", "tr", "--server", server)
+    assert status == 0, err
+    assert "report-tr: %92,3 doğru (%95 güven aralığı %" in out
+    assert "13 görüntüyle ölçüldü (çapraz doğrulama:" in out
+    assert "Okunan düzen: her sınıf için bir klasör." in out
+    assert "red/odd.png şu sanıldı: blue (%" in out
+    assert "Görüntü az" in out
+    assert "tanınan" in out
+
+
+def test_a_backbone_without_weights_says_how_to_get_them(server: str, folder: Path, tmp_path: Path) -> None:
+    for where in (["--server", server], ["--into", str(tmp_path)]):
+        status, out, err = run("teach", str(folder), "--name", "deep", "--backbone", "resnet50", *where)
+        assert (status, out) == (1, "")
+        assert "inkblot weights get resnet50" in err.replace("\n", " ")
+
+
 def test_what_was_taught_is_corrected_and_deleted(server: str) -> None:
     with Client(server) as client:
         job = client.teach(BytesIO(zipped(shapes(3))), name="through-client", seed=4)
@@ -115,7 +133,9 @@ def test_a_model_is_written_without_a_service(folder: Path, tmp_path: Path, monk
     (strangers / "0.png").write_bytes(shape("blue", 1))
     labels.write_text(json.dumps({"red": {"tr": "kırmızı"}}))
     choices = ["--into", str(models), "--strangers", str(strangers), "--labels", str(labels)]
-    status, out, err = run("teach", str(folder), "--name", "local", *choices)
+    status, _, err = run("teach", str(folder), "--name", "local", *choices)
+    assert (status, "--replace" in err) == (2, True), "nothing is replaced in silence"
+    status, out, err = run("teach", str(folder), "--name", "local", "--replace", *choices)
     assert status == 0, err
     assert "local: 92.3% right" in out
     assert "strangers, noise" in out
@@ -156,6 +176,9 @@ def test_a_model_is_exported_to_a_zip(server: str, tmp_path: Path) -> None:
         assert bundle.testzip() is None
         names = {name.partition("/")[2] for name in bundle.namelist()}
     assert {"head.safetensors", "model.onnx", "predict.py", "reference.json", "model.json"} <= names
+    status, _, err = run("export", "pets", "--out", str(path), "--server", server)
+    assert (status, "--overwrite" in err) == (2, True)
+    assert run("export", "pets", "--out", str(path), "--overwrite", "--server", server)[0] == 0
     status, _, err = run("export", "pet", "--out", str(tmp_path / "no.zip"), "--server", server)
     assert status == 1
     assert "Did you mean pets?" in err

@@ -1,6 +1,8 @@
 import io
 import json
 import struct
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -19,6 +21,7 @@ from app.vision.image import (
     Preprocessing,
     UnsupportedImageError,
 )
+from tests.support.paths import ROOT
 
 LIMITS = ImageLimits()
 FIT = Preprocessing()
@@ -185,8 +188,34 @@ def test_the_pixels_of_what_phones_write_are_bounded(photo: Image.Image, format:
     if format == "HEIC":
         with pytest.raises(InvalidImageError, match="Security limit exceeded"):
             Picture.read(bytes(lying), LIMITS)
-    else:  # scaled to what it says
-        assert Picture.read(bytes(lying), LIMITS).image.size == (10, 10)
+    else:
+        assert Picture.read(bytes(lying), LIMITS).image.size == (10, 10), "scaled to what it says"
+        with pytest.raises(ImageTooLargeError, match="640×360 pixels; at most 200,000"):
+            Picture.read(bytes(lying), ImageLimits(max_pixels=200_000))
+
+
+def test_an_avif_that_lies_about_its_size_is_refused_before_its_pixels_take_memory() -> None:
+    """In a process of its own: what one has ever taken cannot be taken back."""
+    lying = bytearray(saved(Image.new("RGB", (8000, 8000), "red"), "AVIF", speed=10))
+    place = lying.index(b"ispe") + 8
+    lying[place : place + 8] = struct.pack(">II", 64, 64)
+    code = """
+import resource, sys
+from app.vision.image import ImageLimits, ImageTooLargeError, Picture
+Picture.read(sys.stdin.buffer.read(int(sys.argv[1])), ImageLimits())
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    Picture.read(sys.stdin.buffer.read(), ImageLimits())
+except ImageTooLargeError as error:
+    print(error)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+    small = saved(Image.new("RGB", (64, 64)), "AVIF")
+    command = [sys.executable, "-c", code, str(len(small))]
+    done = subprocess.run(command, input=small + bytes(lying), capture_output=True, check=True, cwd=ROOT)
+    told, megabytes = done.stdout.decode().splitlines()
+    assert told == "The picture has 8000×8000 pixels; at most 25,000,000 are accepted."
+    assert int(megabytes) < 20
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "HEIC"])

@@ -1,7 +1,7 @@
 """POST /v1/classify."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
@@ -13,7 +13,7 @@ from app.api.schemas.classify import Problem as ProblemOut
 
 router = APIRouter(tags=["classify"], dependencies=[Depends(accepts_json)])
 
-PICTURE_BODY = {
+PICTURE_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
         "description": "The picture itself (its format is found from the bytes), or a form with 1 to 16 files.",

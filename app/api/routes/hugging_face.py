@@ -5,8 +5,9 @@ import binascii
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from app.api.contract import EXAMPLE_PICTURE, body_of
 from app.api.dependencies import ModelName, Picture, Predictor
 from app.api.disconnection import while_connected
 from app.api.errors import ChoiceError
@@ -26,6 +27,8 @@ class ClassificationParameters(BaseModel):
 
 
 class ClassificationInputs(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": EXAMPLE_PICTURE, "parameters": {"top_k": 3}}]})
+
     inputs: Annotated[str, Field(description="The picture in base64.")]
     parameters: ClassificationParameters = Field(default_factory=lambda: ClassificationParameters(top_k=_TOP_K))
 
@@ -35,9 +38,13 @@ class ClassificationOutput(BaseModel):
     score: float
 
 
+_CONTENT: Final = {**PICTURE_BODY["requestBody"]["content"], "application/json": body_of(ClassificationInputs)}
+_BODY: Final = {"requestBody": {**PICTURE_BODY["requestBody"], "content": _CONTENT}}
+
+
 @router.post(
     "/models/{name}",
-    openapi_extra=PICTURE_BODY,
+    openapi_extra=_BODY,
     responses=responses("unknown-model", *PICTURE_PROBLEMS),
 )
 async def classify_image(

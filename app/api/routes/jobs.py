@@ -26,7 +26,7 @@ _PING_S: Final = 15.0
 _LOOK_S: Final = 1.0
 _FILE_NAME: Final = r"^[a-z0-9][a-z0-9_-]*(\.[a-z0-9]+)?$"
 _STREAM: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-JobId = Annotated[str, Path(max_length=64)]
+JobId = Annotated[str, Path(max_length=64, examples=["job_8a9c12ce9d5e2611a64bdbea"])]
 Tag = Annotated[str | None, Header(max_length=1000)]
 
 
@@ -100,7 +100,7 @@ async def get_events(
 )
 async def get_file(
     job_id: JobId,
-    name: Annotated[str, Path(pattern=_FILE_NAME, max_length=64)],
+    name: Annotated[str, Path(pattern=_FILE_NAME, max_length=64, examples=["final.png"])],
     jobs: Jobs,
     if_none_match: Tag = None,
 ) -> Response:

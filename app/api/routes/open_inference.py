@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
 from app import __version__
 from app.api.bodies import arriving_within
+from app.api.contract import body_of
 from app.api.dependencies import ModelName, Predictor, ServiceSettings
 from app.api.disconnection import while_connected
 from app.api.errors import ChoiceError
@@ -22,13 +24,14 @@ from app.vision.serving.tensors import Tensor, best_classes, canvases_of, tensor
 
 router = APIRouter(prefix="/v2", tags=["open inference protocol"])
 
+Version = Annotated[str | None, Field(examples=["1"])]
 _EXTENSIONS: Final = ["binary_tensor_data", "classification"]
 _INFER_BODY: Final = {
     "requestBody": {
         "required": True,
         "description": "JSON, or JSON and the bytes of the tensors behind it (Inference-Header-Content-Length).",
         "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/InferIn"}},
+            "application/json": body_of(InferIn),
             "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
         },
     }
@@ -57,7 +60,7 @@ async def ready(predictor: Predictor) -> HealthOut:
 
 @router.get("/models/{name}", responses=responses("unknown-model"))
 @router.get("/models/{name}/versions/{version}", responses=responses("unknown-model"))
-async def model_metadata(name: ModelName, predictor: Predictor, version: str | None = None) -> ModelMetadata:
+async def model_metadata(name: ModelName, predictor: Predictor, version: Version = None) -> ModelMetadata:
     """What goes into a model and comes out of it; `pixels` have the size of its canvas."""
     classifier = await _found(predictor, name, version)
     card, crop = classifier.card, classifier.backbone.preprocessing.crop
@@ -81,7 +84,7 @@ async def model_metadata(name: ModelName, predictor: Predictor, version: str | N
 
 @router.get("/models/{name}/ready", responses=responses("unknown-model"))
 @router.get("/models/{name}/versions/{version}/ready", responses=responses("unknown-model"))
-async def model_ready(name: ModelName, predictor: Predictor, version: str | None = None) -> HealthOut:
+async def model_ready(name: ModelName, predictor: Predictor, version: Version = None) -> HealthOut:
     """The model answers."""
     await _found(predictor, name, version)
     return HealthOut(ready=True)
@@ -98,7 +101,7 @@ async def model_ready(name: ModelName, predictor: Predictor, version: str | None
     responses=_ANSWERS | responses("unknown-model", *PICTURE_PROBLEMS),
 )
 async def infer(
-    name: ModelName, request: Request, predictor: Predictor, settings: ServiceSettings, version: str | None = None
+    name: ModelName, request: Request, predictor: Predictor, settings: ServiceSettings, version: Version = None
 ) -> Response:
     """Classify 1 to 16 pictures: files (`image`, BYTES), or canvases that are ready (`pixels`, FP32 in 0..1).
 

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.api.contract import EXAMPLE_PICTURE
+
 Name = Annotated[str, Field(max_length=200)]
 Parameters = dict[Annotated[str, Field(max_length=100)], bool | int | float | Annotated[str, Field(max_length=1000)]]
 
@@ -49,7 +51,12 @@ class OutputIn(BaseModel):
 
 
 class InferIn(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(
+        extra="ignore",
+        json_schema_extra={
+            "examples": [{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [EXAMPLE_PICTURE]}]}]
+        },
+    )
 
     id: Name | None = None
     parameters: Parameters = Field(default_factory=dict)

@@ -14,20 +14,21 @@ _LINE: Final = 19
 _SIZE: Final = 14
 
 
-def draw_gallery(rows: Sequence[Sequence[Shown]], *, width: int = 200) -> Image.Image:
-    """The centre square of each picture, `width` pixels wide, over its lines; rows may differ in length."""
-    heights = [
-        _MARGIN + width + _LINE * max((len(lines) for _, lines in row), default=0) + _MARGIN // 2 for row in rows
-    ]
+def draw_gallery(rows: Sequence[Sequence[Shown]], *, width: int = 200, height: int | None = None) -> Image.Image:
+    """The centre of each picture, `width` × `height` pixels (without a height: a square), over its lines; rows may
+    differ in length.
+    """
+    tall = height or width
+    heights = [_MARGIN + tall + _LINE * max((len(lines) for _, lines in row), default=0) + _MARGIN // 2 for row in rows]
     columns = max((len(row) for row in rows), default=0)
     sheet = Image.new("RGB", (_MARGIN + columns * (width + _MARGIN), sum(heights) + _MARGIN), PAPER)
     draw, top = ImageDraw.Draw(sheet), _MARGIN
-    for row, height in zip(rows, heights, strict=True):
+    for row, room in zip(rows, heights, strict=True):
         for column, (picture, lines) in enumerate(row):
             left = _MARGIN + column * (width + _MARGIN)
-            sheet.paste(ImageOps.fit(picture.convert("RGB"), (width, width)), (left, top))
+            sheet.paste(ImageOps.fit(picture.convert("RGB"), (width, tall)), (left, top))
             for number, line in enumerate(lines):
-                place = left, top + width + 4 + number * _LINE
+                place = left, top + tall + 4 + number * _LINE
                 write(draw, place, *fitted(line, width, _SIZE), FAINT if number else INK)
-        top += height
+        top += room
     return sheet

@@ -16,6 +16,11 @@ def signed(value: float, language: str) -> str:
     return _written(f"{round(value, 2) + 0.0:+.2f}".replace("-", "−"), language)  # never −0.00
 
 
+def decimal(value: float, places: int, language: str) -> str:
+    """So many digits behind the point or comma."""
+    return _written(f"{value:.{places}f}", language)
+
+
 def percent(share: float, language: str) -> str:
     """A share of 0 to 1 as the language writes it: 48.3 % or %48,3."""
     return f"%{_written(f'{share * 100:.1f}', language)}" if language == "tr" else f"{share:.1%}"

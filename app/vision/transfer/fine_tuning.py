@@ -213,7 +213,7 @@ def _judge(
     logits, wanted = weights.logits(features), pictures.labels[list(judging)]
     loss = float(functional.cross_entropy(logits, wanted))
     right = float((logits.argmax(1) == wanted).float().mean())
-    yield Pause(Progress(done, total, right, loss), metric=point(epoch, "validation", loss, right))
+    yield Pause(Progress(done, total, right, loss), metric=point("validation", loss, right, epoch=epoch))
     return Tuned(tuning.network(), weights, logits, features, loss, epoch)
 
 

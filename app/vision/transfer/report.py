@@ -41,9 +41,9 @@ class Mistake:
     thumbnail: bytes
 
 
-def point(epoch: int, part: str, loss: float, accuracy: float) -> dict[str, float | int | str]:
-    """Of a curve."""
-    return {"epoch": epoch, "split": part, "loss": round(loss, 5), "accuracy": round(accuracy, 5)}
+def point(part: str, loss: float, accuracy: float, **place: float) -> dict[str, float | str]:
+    """Of a curve: at an `epoch`, or at an `attempt` to find the best `l2_penalty`."""
+    return {**place, "split": part, "loss": round(loss, 5), "accuracy": round(accuracy, 5)}
 
 
 def measured(
@@ -174,8 +174,8 @@ def copies_in(test: Examples, learning: Examples) -> Iterator[Warned]:
     if names:
         yield Warned(
             "test-pictures-learned",
-            f"{len(names)} of the {len(test)} pictures that judge are (nearly) copies of pictures that were learned "
-            "from, so that the accuracy flatters.",
+            f"Of the {len(test)} pictures that judge, {len(names)} were learned from as (nearly) the same pictures, "
+            "so that the accuracy flatters.",
             names,
         )
 
@@ -185,8 +185,8 @@ def _named(examples: Examples, pairs: Sequence[tuple[int, int]]) -> tuple[str, .
 
 
 def left_out(skipped: Sequence[Skipped]) -> Warned:
+    files = "One file was" if len(skipped) == 1 else f"{len(skipped)} files were"
     first = "; ".join(f"{one.name}: {one.reason}" for one in skipped[:3])
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-    return Warned(
-        "skipped", f"{len(skipped)} files were left out: {first}{more}", tuple(one.name for one in skipped[:100])
-    )
+    told = f"{files} left out: {first}{more}".rstrip(".")
+    return Warned("skipped", f"{told}.", tuple(one.name for one in skipped[:100]))

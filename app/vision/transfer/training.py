@@ -60,7 +60,7 @@ def learn(
     done: int = 0,
     zero_shot: float | None = None,
 ) -> Steps[Learned]:
-    """The head of a linear probe, its strength chosen by validation. `done` steps lie behind it."""
+    """The head of a linear probe, its L2 penalty chosen by validation. `done` steps lie behind it."""
     total = done + count_of_fits(len(examples), divided.number)
     probe = Probe(examples, len(classes), divided)
     judged, labels = divided.judged, divided.labels
@@ -76,7 +76,7 @@ def learn(
         loss = float(functional.cross_entropy(logits[judged], labels[judged]))
         right = float((logits.argmax(1) == labels)[judged].float().mean())
         outcomes.append((loss, l2_penalty, logits))
-        metric = {**point(place + 1, "validation", loss, right), "strength": l2_penalty}
+        metric = point("validation", loss, right, attempt=place + 1, l2_penalty=l2_penalty)
         yield Pause(Progress(done, total, right, loss), metric=metric)
     _, l2_penalty, logits = min(outcomes, key=lambda outcome: outcome[0])
     weights = probe.on_raw_features((yield from probe.fit(divided.published, l2_penalty)))
@@ -84,7 +84,7 @@ def learn(
     learned = of_logits(
         examples, classes, divided, logits[judged], weights, seed=seed, zero_shot=zero_shot, judged=judged
     )
-    return replace(learned, metrics={**learned.metrics, "strength": l2_penalty})
+    return replace(learned, metrics={**learned.metrics, "l2_penalty": l2_penalty})
 
 
 def of_logits(
@@ -135,7 +135,7 @@ def judged_by(learned: Learned, test: Examples, classes: Sequence[str], zero_sho
 
 
 class Probe:
-    """Fits of one set of pictures, with other parts and strengths; each begins where the last of its part ended."""
+    """Fits of one set of pictures, with other parts and L2 penalties; each begins where the last of its part ended."""
 
     def __init__(self, examples: Examples, classes: int, divided: Split) -> None:
         self._classes, self._labels = classes, divided.labels

@@ -33,3 +33,10 @@ def test_a_long_line_stays_below_its_own_picture() -> None:
 
 def test_nothing_is_an_empty_sheet() -> None:
     assert draw_gallery([]).size == (12, 12)
+
+
+def test_pictures_may_be_of_another_shape_than_a_square() -> None:
+    wide = Image.new("RGB", (300, 100), "green")
+    sheet = draw_gallery([[(wide, ["kedi"]), (wide, [])]], width=90, height=30)
+    assert sheet.size == (12 + 2 * 102, 12 + 30 + 19 + 6 + 12)
+    assert sheet.crop((12, 12, 102, 42)).getcolors() == [(2700, (0, 128, 0))]

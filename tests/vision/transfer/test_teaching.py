@@ -216,7 +216,7 @@ def test_a_validation_set_chooses_and_the_head_is_learned_without_it(taught_of: 
     found = taught_of({**files, **choosing})
     assert found.record["training"]["layout"]["pictures"] == {"learning": 16, "validation": 4, "test": 14}
     assert found.record["metrics"]["pictures_judged"] == 14
-    assert found.record["metrics"]["strength"] in L2_PENALTIES
+    assert found.record["metrics"]["l2_penalty"] in L2_PENALTIES
 
 
 @pytest.mark.parametrize(
