@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import __version__, logs
-from app.api import problems
+from app.api import access, problems
 from app.api.bodies import Bodies
 from app.api.dependencies import JobDesk
+from app.api.doors import Doors, KeyLimits
 from app.api.exchange import Exchange, safety_headers
 from app.api.origins import Hosts, Origins, cors
 from app.api.routes import (
@@ -39,7 +40,8 @@ from app.api.unhandled import Unhandled
 from app.api.upload_turns import UploadTurns
 from app.jobs.files import StorageDownError, StorageFullError
 from app.jobs.outage import Outage
-from app.process.address import probe_address
+from app.keys import KeyRing
+from app.process.address import check_open, probe_address
 from app.process.child import Child
 from app.process.cleanup import sweep
 from app.process.http_server import Connection, HttpServer
@@ -143,6 +145,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(health.router)
     pages.install(app)
     problems.install(app)
+    access.describe(app)
     return app
 
 
@@ -152,6 +155,9 @@ def _surround(app: FastAPI, settings: Settings) -> None:
     app.add_middleware(Unhandled)
     limits = dict.fromkeys(PICTURE_PATHS, settings.max_request_bytes) | {teach.PATH: settings.max_archive_bytes}
     app.add_middleware(Bodies, streamed=limits, seconds=settings.body_timeout_s)
+    if settings.api_keys:  # around what reads a body: nobody without a key sends one
+        limits_of_keys = KeyLimits(settings.key_requests, settings.key_upload_bytes)
+        app.add_middleware(Doors, keys=KeyRing(settings.api_keys), limits=limits_of_keys)
     if origins:  # around the limit of the body, so that a page is told of a body that is too large
         app.add_middleware(cors, allowed=origins)
     hosts = Hosts(settings.allowed_hosts, listening=settings.host)
@@ -249,6 +255,7 @@ def trust(settings: Settings) -> dict[str, Any]:
 def _check(settings: Settings) -> None:
     """What would only show later, or as a traceback: a place, a device, model or port that is not there."""
     check_places(settings)
+    check_open(settings)
     try:
         repository_for(settings).card(settings.default_model)
     except DeviceUnavailableError as error:

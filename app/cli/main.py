@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app import __version__
-from app.cli import catalogue, inspection, jobs, teaching, weights
+from app.cli import catalogue, inspection, jobs, keys, teaching, weights
 from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json, tell
 from app.cli.words import word
 from app.client import (
@@ -223,5 +223,6 @@ def doctor(as_json: AsJson = False) -> None:
 catalogue.add_to(app)
 inspection.add_to(app)
 jobs.add_to(app)
+keys.add_to(app)
 teaching.add_to(app)
 weights.add_to(app)

@@ -157,7 +157,7 @@ class JobQueue:
                 "app_version": VERSION,
                 "authenticated_user": order.client,
                 "priority": self._turn(order.client),
-                "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest},
+                "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest, "owner": order.owner},
             }
             arguments = (identity, order.kind, dict(order.input), upload)
             if self._ledger is None:
@@ -175,19 +175,25 @@ class JobQueue:
         return self._found(id_of(client, key)) is not None
 
     @reaching()
+    def check_client(self, identity: str, client: str) -> None:
+        """Raises `UnknownJobError` for another's job, in the words for one that there is not."""
+        if self._tables.client_of(identity) != client:
+            raise _unknown(identity)
+
+    @reaching()
     def get(self, identity: str) -> Job:
         """Raises `UnknownJobError` or `JobExpiredError`."""
         found = self._found(identity)
         if found is None:
-            raise UnknownJobError(f"There is no job {identity!r}.")
+            raise _unknown(identity)
         job = self._job(found)
         if job.expires_at and job.expires_at < datetime.now(UTC):
             raise JobExpiredError(f"The job {identity} ended more than {self._limits.keep.days} days ago.")
         return self._told(found)
 
     @reaching()
-    def list(self, client: str, *, limit: int, status: Status | None = None) -> Sequence[Job]:
-        """A client's jobs, newest first."""
+    def list(self, client: str | None, *, limit: int, status: Status | None = None) -> Sequence[Job]:
+        """A client's jobs, or everybody's, newest first."""
         names = [name for name, one in STATUS.items() if one is status]
         if status in {Status.SUCCEEDED, Status.FAILED}:
             names.append("SUCCESS")  # a job that failed ended well as a workflow: see `Job.outcome`
@@ -200,8 +206,10 @@ class JobQueue:
         )
         return [self._told(row) for row in itertools.islice(wanted, limit)]
 
-    def _rows(self, client: str, names: Sequence[str], page: int) -> Iterator[WorkflowStatus]:
-        """All of a client's, newest first; no query can tell whether a job failed, since that stands in its outcome.
+    def _rows(self, client: str | None, names: Sequence[str], page: int) -> Iterator[WorkflowStatus]:
+        """All of a client's (or everybody's), newest first.
+
+        No query can tell whether a job failed, since that stands in its outcome.
 
         A job that is accepted meanwhile moves the others on, so that a page may begin with what was there already.
         """
@@ -280,3 +288,7 @@ class JobQueue:
         if job.status is Status.CANCELED and job.started_at is None:  # DBOS forgets it
             return replace(job, started_at=self._tables.started_at(row.workflow_id))
         return job
+
+
+def _unknown(identity: str) -> UnknownJobError:
+    return UnknownJobError(f"There is no job {identity!r}.")

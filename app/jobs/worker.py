@@ -196,7 +196,8 @@ class Worker:
         algorithm: Algorithm[JobResult] | Steps[JobResult]
         if kind == MODEL:
             archive = self._files.open_kept(identity, upload or _UPLOAD)
-            algorithm = self._training_jobs.teach(identity, choices, archive, resume)
+            owner = self._tables.attributes_of(identity).get("owner")
+            algorithm = self._training_jobs.teach(identity, choices, archive, resume, owner=owner)
         elif kind == CORRECTION:
             algorithm = self._training_jobs.correct(identity, choices)
         else:
