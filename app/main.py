@@ -33,6 +33,7 @@ from app.api.routes import (
     models,
     open_inference,
     pages,
+    privacy,
     synthesis,
     teach,
 )
@@ -140,6 +141,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(export.router, prefix="/v1")
     app.include_router(synthesis.router, prefix="/v1")
     app.include_router(jobs.router, prefix="/v1")
+    app.include_router(privacy.router, prefix="/v1")
     app.include_router(open_inference.router)
     app.include_router(hugging_face.router)
     app.include_router(health.router)

@@ -189,6 +189,11 @@ class Settings:
     jobs_per_client: int = _setting(32, _whole, "jobs of one client that are not done; more are answered 429")
     jobs_total: int = _setting(100, _whole, "jobs of all clients that are not done")
     jobs_keep_days: int = _setting(7, _whole, "days for which a job that ended and its files are kept")
+    keep_uploads: int = _setting(
+        0,
+        lambda text: _whole(text, 0),
+        "hours for which what was uploaded for a job stays after its end; 0: it goes as the job ends",
+    )
     files_max_bytes: int = _setting(5 * 1024 * _MIB, _whole, "room for the files of jobs")
     log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged")
     log_format: LogFormat = _setting(

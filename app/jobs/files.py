@@ -20,6 +20,8 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
 PREVIEW = "preview.webp"
+UPLOAD: Final = "upload"
+"""What the names of uploads begin with."""
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -91,6 +93,12 @@ class FileStore:
     def forget(self, job: str) -> None:
         """Delete what only the worker reads."""
         self._delete(f"work/{job}/")
+
+    def forget_checkpoint(self, job: str) -> None:
+        """As `forget`, but for the upload."""
+        for one in self._list(f"work/{job}/"):
+            if not one["path"].rpartition("/")[2].startswith(UPLOAD):
+                self._remove(one["path"])
 
     def retain(self, job: str, *names: str) -> None:
         """Delete the public files that have other names."""

@@ -19,7 +19,7 @@ from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
 from app.jobs.damage import Ledger
 from app.jobs.database import migrate, open_engine, reaching
-from app.jobs.files import PREVIEW, FileStore
+from app.jobs.files import PREVIEW, UPLOAD, FileStore
 from app.jobs.job import (
     Event,
     Job,
@@ -50,6 +50,7 @@ class QueueLimits:
     per_client: int = 32
     total: int = 100
     keep: timedelta = timedelta(days=7)
+    keep_uploads: timedelta = timedelta(0)
 
 
 class JobQueue:
@@ -90,7 +91,7 @@ class JobQueue:
         digest = digest_of(order)
         identity = id_of(order.client, key) if key else f"job_{token_hex(12)}"
         # A name of its own: another process may be given the same key and another picture at the same moment.
-        upload = None if order.upload is None else f"upload-{token_hex(8)}"
+        upload = None if order.upload is None else f"{UPLOAD}-{token_hex(8)}"
         with self._one_at_a_time(identity):
             if key and (present := self._found(identity)):
                 return self._told(same(present, digest))
@@ -231,7 +232,8 @@ class JobQueue:
             return before
         self._client.cancel_workflow(identity)
         job = self.get(identity)
-        if before.status is Status.QUEUED and job.status is Status.CANCELED:  # no worker has it, which would do so
+        # No worker has one that was queued, which would do so.
+        if before.status is Status.QUEUED and job.status is Status.CANCELED and not self._limits.keep_uploads:
             self._files.forget(identity)
         return job
 

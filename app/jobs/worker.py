@@ -22,7 +22,7 @@ from app.jobs.checkpoint import packed, unpacked
 from app.jobs.database import Alive
 from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.failure import failure
-from app.jobs.files import PREVIEW, FileStore, StorageDownError, StorageFullError
+from app.jobs.files import PREVIEW, UPLOAD, FileStore, StorageDownError, StorageFullError
 from app.jobs.job import DeadlineExceededError, Status
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
@@ -43,7 +43,7 @@ _SWEEP_S: Final = 600.0
 _RECOVERIES: Final = 20
 """A job that so many workers died of is given up; being handed back counts, too."""
 _CHECKPOINT: Final = "checkpoint"
-_UPLOAD: Final = "upload"
+_UPLOAD: Final = UPLOAD
 """Where that of an order lies which does not say; those of today do."""
 
 Publish = Callable[[str, Mapping[str, Any]], None]
@@ -65,6 +65,7 @@ class Worker:
         device: str,
         running: int,
         keep: timedelta,
+        keep_uploads: timedelta,
         on_thread: Callable[[], Any] = lambda: None,
     ) -> None:
         """`lock` is held (see `database.first_free`), and its name is the worker's. Ended jobs are kept for `keep`."""
@@ -75,7 +76,7 @@ class Worker:
         self._suspected: set[str] = set()
         self._keep = keep
         self._tables = Tables(engine)
-        self._remains = Remains(engine, files)
+        self._remains = Remains(engine, files, keep_uploads)
         self._on_thread = on_thread
         self._engine = Engine(on_thread)
         self._ours: dict[str, Run[JobResult]] = {}

@@ -31,6 +31,7 @@ NEEDED: Final = {
     ("GET", "/problems/{slug}"): OPEN,
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
+    ("GET", "/v1/privacy"): OPEN,
     ("GET", "/v2/health/live"): OPEN,
     ("GET", "/v2/health/ready"): OPEN,
     ("POST", "/v1/classify"): "predict",

@@ -20,6 +20,7 @@ from app.api.dependencies import (
 from app.api.errors import WeightsNotHereError
 from app.api.own_models import OwnModels
 from app.api.problems import responses
+from app.api.routes.export import Bundles
 from app.api.routes.synthesis import ACCEPTED, submit
 from app.api.uploads import received
 from app.jobs.job import Order
@@ -184,4 +185,6 @@ def _names_of_examples(models: OwnModels, name: str) -> tuple[str, ...]:
 async def delete_model(name: TaughtName, request: Request, predictor: Predictor) -> None:
     """Forget a model that was taught here; who is being answered by it still gets the answer."""
     await asyncio.to_thread(predictor.repository.delete, name)
+    bundles: Bundles = request.state.bundles
+    await bundles.forget(name)
     audited(request, "delete-model", model=name)
