@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Final, Literal
 
+from app.audit import AUDIT
+
 LogFormat = Literal["auto", "json", "text"]
 
 REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
@@ -23,8 +25,19 @@ def configure(level: str, log_format: LogFormat) -> None:
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
     handler.addFilter(_with_request_id)
     logging.basicConfig(level=level.upper(), handlers=[handler])
+    log_audit()
     if level == "info":
         logging.getLogger("dbos").setLevel(logging.WARNING)  # it tells of each of its seventy migrations
+
+
+def log_audit() -> None:
+    """To standard error, whatever the level, and as JSON on a terminal, too: it is for whoever keeps it."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter())
+    handler.addFilter(_with_request_id)
+    audit = logging.getLogger(AUDIT)
+    audit.setLevel(logging.INFO)
+    audit.propagate, audit.handlers = False, [handler]
 
 
 def _with_request_id(record: logging.LogRecord) -> bool:

@@ -15,9 +15,10 @@ from fastapi import FastAPI
 from uvicorn.config import STARTUP_FAILURE
 
 from app import __version__, logs
-from app.api import contract, problems
+from app.api import access, contract, problems
 from app.api.bodies import Bodies
 from app.api.dependencies import JobDesk
+from app.api.doors import Doors, KeyLimits
 from app.api.exchange import Exchange, safety_headers
 from app.api.origins import Hosts, Origins, cors
 from app.api.routes import (
@@ -33,6 +34,7 @@ from app.api.routes import (
     models,
     open_inference,
     pages,
+    privacy,
     synthesis,
     teach,
 )
@@ -41,7 +43,8 @@ from app.api.unhandled import Unhandled
 from app.api.upload_turns import UploadTurns
 from app.jobs.files import StorageDownError, StorageFullError
 from app.jobs.outage import Outage
-from app.process.address import probe_address
+from app.keys import KeyRing
+from app.process.address import check_open, probe_address
 from app.process.child import Child
 from app.process.cleanup import sweep
 from app.process.http_server import Connection, HttpServer
@@ -141,12 +144,14 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(export.router, prefix="/v1")
     app.include_router(synthesis.router, prefix="/v1")
     app.include_router(jobs.router, prefix="/v1")
+    app.include_router(privacy.router, prefix="/v1")
     app.include_router(open_inference.router)
     app.include_router(hugging_face.router)
     app.include_router(health.router)
     contract.describe(app, [InferIn, hugging_face.ClassificationInputs])
     pages.install(app)
     problems.install(app)
+    access.describe(app)
     return app
 
 
@@ -158,6 +163,9 @@ def _surround(app: FastAPI, settings: Settings) -> None:
         (teach.PATH, evaluations.PATH), settings.max_archive_bytes
     )
     app.add_middleware(Bodies, streamed=limits, seconds=settings.body_timeout_s)
+    if settings.api_keys:  # around what reads a body: nobody without a key sends one
+        limits_of_keys = KeyLimits(settings.key_requests, settings.key_upload_bytes)
+        app.add_middleware(Doors, keys=KeyRing(settings.api_keys), limits=limits_of_keys)
     if origins:  # around the limit of the body, so that a page is told of a body that is too large
         app.add_middleware(cors, allowed=origins)
     hosts = Hosts(settings.allowed_hosts, listening=settings.host)
@@ -255,6 +263,7 @@ def trust(settings: Settings) -> dict[str, Any]:
 def _check(settings: Settings) -> None:
     """What would only show later, or as a traceback: a place, a device, model or port that is not there."""
     check_places(settings)
+    check_open(settings)
     try:
         repository_for(settings).card(settings.default_model)
     except DeviceUnavailableError as error:

@@ -16,8 +16,8 @@ from app.vision.serving.runtimes import Runtime
 from app.vision.transfer.dataset import DatasetLimits
 
 PREFIX: Final = "INKBLOT_"
-_OF_OTHERS: Final = {"INKBLOT_URL"}
-"""Read by the command line, to find a service; no setting of the service itself."""
+_OF_OTHERS: Final = {"INKBLOT_URL", "INKBLOT_KEY"}
+"""Read by the clients, to find a service and to be let in; no settings of the service itself."""
 _MIB: Final = 1024 * 1024
 
 
@@ -109,6 +109,22 @@ def _setting(default: object, read: Callable[[str], object], text: str) -> Any: 
 class Settings:
     host: str = _setting("127.0.0.1", str, "address to listen on")
     port: int = _setting(8000, _port, "port to listen on")
+    api_keys: Path | None = _setting(
+        None,
+        Path,
+        "the file of the keys (`inkblot keys add`); without one, everybody who reaches the service may use it",
+    )
+    open: str = _setting(
+        "no",
+        _one_of("yes", "no"),
+        "`yes`: without keys, listen on other addresses than loopback's all the same",
+    )
+    key_requests: int = _setting(
+        600, lambda text: _whole(text, 0), "requests of one key in a minute; more are answered 429; 0: no limit"
+    )
+    key_upload_bytes: int = _setting(
+        2048 * _MIB, lambda text: _whole(text, 0), "bytes that one key may send in a day; 0: no limit"
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         _list_of(_host),
@@ -173,6 +189,11 @@ class Settings:
     jobs_per_client: int = _setting(32, _whole, "jobs of one client that are not done; more are answered 429")
     jobs_total: int = _setting(100, _whole, "jobs of all clients that are not done")
     jobs_keep_days: int = _setting(7, _whole, "days for which a job that ended and its files are kept")
+    keep_uploads: int = _setting(
+        0,
+        lambda text: _whole(text, 0),
+        "hours for which what was uploaded for a job stays after its end; 0: it goes as the job ends",
+    )
     files_max_bytes: int = _setting(5 * 1024 * _MIB, _whole, "room for the files of jobs")
     log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged")
     log_format: LogFormat = _setting(

@@ -58,7 +58,8 @@ def job_desk_for(settings: Settings, outage: "Outage | None" = None) -> "JobDesk
 
     files = FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes)
     keep = timedelta(days=settings.jobs_keep_days)
-    limits = QueueLimits(settings.jobs_per_client, settings.jobs_total, keep)
+    keep_uploads = timedelta(hours=settings.keep_uploads)
+    limits = QueueLimits(settings.jobs_per_client, settings.jobs_total, keep, keep_uploads)
     queue = JobQueue(settings.jobs_database, files, limits, outage)
     threads = ThreadPoolExecutor(_DESK_THREADS, thread_name_prefix="jobs")
     return JobDesk(queue, files, EventStream(queue, threads), threads)

@@ -20,6 +20,8 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from fastapi.testclient import TestClient
 
+from app.process.address import check_open
+from app.process.places import CannotServeError
 from app.settings import Settings
 from tests.support.paths import ROOT
 
@@ -223,6 +225,16 @@ def test_the_health_check_tells_ready_from_loading_and_from_gone() -> None:
         assert not is_healthy(port)
 
 
+def test_a_plain_run_of_the_image_does_not_start_without_keys() -> None:
+    settings = Settings.from_environ(ours(environment()))
+    with pytest.raises(CannotServeError, match=r"INKBLOT_API_KEYS.*INKBLOT_OPEN=yes"):
+        check_open(settings)
+
+
+def test_compose_says_that_it_is_open_since_only_this_machine_reaches_it() -> None:
+    check_open(Settings.from_environ(ours(environment() | service(COMPOSE)["environment"])))
+
+
 def test_compose_opens_the_port_to_this_machine_alone() -> None:
     (port,) = service(COMPOSE)["ports"]
     assert port.startswith("127.0.0.1:")
@@ -254,7 +266,7 @@ def test_the_override_reserves_a_gpu_and_serves_from_it() -> None:
 
 
 def test_the_mount_of_weights_works_once_its_comments_are_removed() -> None:
-    uncommented = service(re.sub(r"^( +)# (- \./|environment:|  INKBLOT_)", r"\1\2", COMPOSE, flags=re.MULTILINE))
+    uncommented = service(re.sub(r"^( +)# (- \./|INKBLOT_[A-Z_]+: )", r"\1\2", COMPOSE, flags=re.MULTILINE))
     folder = Settings.from_environ(uncommented["environment"]).weights_dir
     assert f"./weights:{folder}:ro" in uncommented["volumes"]
 

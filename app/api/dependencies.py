@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Final, ParamSpec, TypeVar, cast
 from fastapi import Depends, Path, Request
 from starlette.datastructures import UploadFile
 
+from app import audit
 from app.api.accept import accepted, quality
 from app.api.bodies import arriving_within, declared_length
 from app.api.errors import (
@@ -22,9 +23,10 @@ from app.api.errors import (
     MalformedRequestError,
     ModelLoadingError,
 )
+from app.api.own_models import OwnPredictor
 from app.jobs.job import QueueDownError
+from app.keys import Key
 from app.settings import Settings
-from app.vision.serving.predictor import Predictor as VisionPredictor
 
 if TYPE_CHECKING:
     from app.jobs.event_stream import EventStream
@@ -43,12 +45,11 @@ async def settings(request: Request) -> Settings:
     return cast("Settings", request.state.settings)
 
 
-async def predictor(request: Request) -> VisionPredictor:
+async def predictor(request: Request) -> OwnPredictor:
     """The predictor, once the default model was loaded (or could not be); raises `ModelLoadingError` before."""
-    found: VisionPredictor = request.state.predictor
     if not request.state.loading.done():
         raise ModelLoadingError("The default model is still being loaded.")
-    return found
+    return OwnPredictor(request.state.predictor, owner_of(request))
 
 
 def preferred_language(request: Request) -> str:
@@ -136,9 +137,42 @@ async def job_desk(request: Request) -> JobDesk:
         raise QueueDownError("The queue of the jobs cannot be reached.") from error
 
 
+def key_of(request: Request) -> Key | None:
+    """With which the door was opened; None without keys, and on paths that are for everybody."""
+    return getattr(request.state, "key", None)
+
+
+def owner_of(request: Request) -> str | None:
+    """Whose jobs and models exist for this request; None if all do: for an admin, and without keys."""
+    settings: Settings = request.state.settings
+    if settings.api_keys is None:
+        return None
+    key = key_of(request)
+    if key is None:
+        return ""
+    return None if key.is_admin else key.name
+
+
+def audited(request: Request, action: str, **what: object) -> None:
+    """A line of the audit, by the key that asks; without keys by the address."""
+    key = key_of(request)
+    audit.tell(action, f"key {key.name}" if key else request.client.host if request.client else "local", **what)
+
+
+async def owner(request: Request) -> str | None:
+    return owner_of(request)
+
+
 async def caller(request: Request) -> str:
-    """Who asks, as far as the limits and turns of the queue are concerned."""
+    """Who asks, as far as jobs are concerned: whose they are, and the limits and turns of the queue."""
+    if key := key_of(request):
+        return client_of(key.name)
     return request.client.host if request.client else "local"
+
+
+def client_of(key: str) -> str:
+    """What the queue calls a key; no address is called so."""
+    return f"key:{key}"
 
 
 def preferred_wait(request: Request) -> int:
@@ -166,11 +200,12 @@ async def picture(pictures: "Annotated[list[bytes | BodyTooLargeError], Depends(
 
 
 ServiceSettings = Annotated[Settings, Depends(settings)]
-Predictor = Annotated[VisionPredictor, Depends(predictor)]
+Predictor = Annotated[OwnPredictor, Depends(predictor)]
 Pictures = Annotated["list[bytes | BodyTooLargeError]", Depends(pictures)]
 Picture = Annotated[bytes, Depends(picture)]
 Jobs = Annotated[JobDesk, Depends(job_desk)]
 Caller = Annotated[str, Depends(caller)]
+Owner = Annotated[str | None, Depends(owner)]
 ModelName = Annotated[str, Path(max_length=100, examples=["imagenet"])]
 TaughtName = Annotated[str, Path(max_length=100, description="Of a model that was taught here.", examples=["shapes"])]
 IdempotencyKey = Annotated[str | None, Depends(idempotency_key)]

@@ -1,5 +1,6 @@
 """What only the API can find wrong with a request."""
 
+from collections.abc import Sequence
 from typing import Final, Self
 
 from pydantic import ValidationError
@@ -46,6 +47,45 @@ class ForeignOriginError(PermissionError):
 
     def __init__(self, origin: str) -> None:
         super().__init__(f"Pages of {_shown(origin) if origin else 'another origin'} may change nothing here.")
+
+
+class UnauthorizedError(PermissionError):
+    """No key, or one that is not known: RFC 6750 has what the answer's header says."""
+
+    def __init__(self, message: str, *, is_wrong: bool = False) -> None:
+        super().__init__(message)
+        self.headers = {"WWW-Authenticate": 'Bearer realm="inkblot"' + (', error="invalid_token"' if is_wrong else "")}
+
+
+class MissingScopeError(PermissionError):
+    """The key is one, but not for this."""
+
+    def __init__(self, name: str, scopes: Sequence[str]) -> None:
+        super().__init__(f"The key {name} may not do this: it takes the scope {' or '.join(scopes)}.")
+        wanted = " ".join(scopes)
+        self.headers = {"WWW-Authenticate": f'Bearer realm="inkblot", error="insufficient_scope", scope="{wanted}"'}
+
+
+class ProtectedModelError(PermissionError):
+    """It was taught by an admin, or before there were keys: everybody may use it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The model {name!r} is for everybody; only an admin may change or delete it.")
+
+
+class UnknownPathError(LookupError):
+    """Nothing is there for this key."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{_shown(path)}: nothing is here.")
+
+
+class RateLimitedError(RuntimeError):
+    """A key has done so much that it must wait."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ChoiceError(ValueError):

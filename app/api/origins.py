@@ -28,8 +28,11 @@ _READ: Final = (
     "ETag",
     "Location",
     "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "Server-Timing",
+    "WWW-Authenticate",
     "X-Request-Id",
 )
 

@@ -62,7 +62,7 @@ class Problem:
             more["counts"] = dict(error.counts)
         if isinstance(error, ChoiceError):
             more["errors"] = [{"pointer": error.pointer, "detail": _echo(str(error), _DETAIL)}]
-        headers = {}
+        headers = dict(getattr(error, "headers", {}))
         if KINDS[slug].status in _COME_AGAIN and slug not in _STAY:
             headers["Retry-After"] = str(getattr(error, "retry_after_s", 1))
         if isinstance(error, BodyTooLargeError | BodyTimeoutError):

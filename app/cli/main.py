@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from app import __version__
-from app.cli import catalogue, classification, evaluation, inspection, jobs, synthesis, teaching, weights
+from app.cli import catalogue, classification, evaluation, inspection, jobs, keys, synthesis, teaching, weights
 from app.cli.terminal import AsJson, Lang, Server, plain, print_json, say, spoken, tell
 from app.cli.words import word
 from app.client import DEFAULT_URL, Client, ClientError
@@ -119,5 +119,6 @@ inspection.add_to(app)
 evaluation.add_to(app)
 synthesis.add_to(app)
 jobs.add_to(app)
+keys.add_to(app)
 teaching.add_to(app)
 weights.add_to(app)

@@ -38,9 +38,11 @@ def _asks(call: Callable[P, Call[Result]]) -> "Callable[Concatenate[AsyncClient,
 class AsyncClient:
     """What `Client` is, with methods to await; use it in an `async with`. `follow` is for an `async for`."""
 
-    def __init__(self, base_url: str | None = None, *, http: httpx2.AsyncClient | None = None) -> None:
+    def __init__(
+        self, base_url: str | None = None, *, key: str | None = None, http: httpx2.AsyncClient | None = None
+    ) -> None:
         self._own = http is None
-        self._http = http or httpx2.AsyncClient(**options(base_url))
+        self._http = http or httpx2.AsyncClient(**options(base_url, key))
 
     async def __aenter__(self) -> Self:
         return self

@@ -37,13 +37,17 @@ def _asks(call: Callable[P, Call[Result]]) -> "Callable[Concatenate[Client, P], 
 class Client:
     """Connections to the service at `base_url`, by default the one that INKBLOT_URL names; use it in a `with`.
 
+    The `key` is sent with every request, by default the one in INKBLOT_KEY, if there is one.
+
     Answers are the JSON of the API, as dictionaries. Every method raises `ProblemError` or `NoServerError`. Pictures
     are taken as `PictureSource` says. An `http` that is given stays open.
     """
 
-    def __init__(self, base_url: str | None = None, *, http: httpx2.Client | None = None) -> None:
+    def __init__(
+        self, base_url: str | None = None, *, key: str | None = None, http: httpx2.Client | None = None
+    ) -> None:
         self._own = http is None
-        self._http = http or httpx2.Client(**options(base_url))
+        self._http = http or httpx2.Client(**options(base_url, key))
 
     def __enter__(self) -> Self:
         return self

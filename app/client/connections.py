@@ -13,8 +13,8 @@ _CONNECT_S: Final = 5.0
 _LOOPBACK: Final = {"127.0.0.1", "localhost", "::1"}
 
 
-def options(base_url: str | None) -> dict[str, Any]:
-    """Of an httpx2 client for the service there; None is what INKBLOT_URL names, or this machine.
+def options(base_url: str | None, key: str | None = None) -> dict[str, Any]:
+    """Of an httpx2 client for the service there; None is what INKBLOT_URL names, or this machine, and INKBLOT_KEY.
 
     Raises `NoServerError` if it is no address.
     """
@@ -25,8 +25,12 @@ def options(base_url: str | None) -> dict[str, Any]:
         url = httpx2.URL()
     if url.scheme not in {"http", "https"} or not url.host:
         raise NoServerError(f"{wanted!r} is no address of a service; one looks like {DEFAULT_URL}.")
+    secret = key if key is not None else os.environ.get("INKBLOT_KEY", "")
+    if not secret.isascii() or not secret.isprintable() or " " in secret:
+        raise NoServerError("The key has letters that no key has: INKBLOT_KEY is to be one as it was shown.")
     return {
         "base_url": url,
+        "headers": {"Authorization": f"Bearer {secret}"} if secret else {},
         "timeout": httpx2.Timeout(PATIENCE_S, connect=_CONNECT_S),
         "trust_env": url.host not in _LOOPBACK,  # a proxy would look for the service on its own machine
     }

@@ -12,7 +12,8 @@ def failure(identity: str, error: Exception) -> dict[str, Any]:
     """The job's record, by the kinds of the error, which the API translates; a bug is logged with its traceback."""
     told = StorageFullError("The disk of the worker has no room left.") if is_full(error) else error
     kinds = kinds_of(told)
-    log.warning("The job %s failed: %s", identity, error, exc_info=None if kinds else error)
+    level = logging.WARNING if kinds else logging.ERROR
+    log.log(level, "The job %s failed: %s", identity, error, exc_info=None if kinds else error)
     return {"status": "failed", "error": {"kinds": kinds, "detail": str(told)}}
 
 

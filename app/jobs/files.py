@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 PREVIEW = "preview.webp"
+UPLOAD: Final = "upload"
+"""What the names of uploads begin with."""
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 _PATIENCE: "Final[RetryConfig]" = {"max_retries": 3, "retry_timeout": timedelta(seconds=10)}
 """obstore's own are ten and three minutes; an answer that does not come it gives up after 30 s."""
@@ -118,6 +120,12 @@ class FileStore:
         if self._folder:
             for path in (self._folder / "jobs" / job).glob(f"*{_HALF_WRITTEN}*"):
                 path.unlink(missing_ok=True)
+
+    def forget_checkpoint(self, job: str) -> None:
+        """As `forget`, but for the upload."""
+        for one in self._list(f"work/{job}/"):
+            if not one["path"].rpartition("/")[2].startswith(UPLOAD):
+                self._remove(one["path"])
 
     def retain(self, job: str, *names: str) -> None:
         """Delete the public files that have other names."""

@@ -57,7 +57,8 @@ class Order:
     """What a client asks for. `input` is JSON with every default filled in; `upload` the picture that it is about, or
     the file with an archive of many.
 
-    Orders of one `flavour` (a method, a preset) take about the same time.
+    Orders of one `flavour` (a method, a preset) take about the same time. What is taught belongs to the `owner`, and
+    without one to everybody; whose job it is says `client`.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Order:
     client: str
     input: Mapping[str, Any]
     upload: bytes | Path | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
 from app.jobs.damage import Ledger
 from app.jobs.database import migrate, open_engine, reaching
-from app.jobs.files import PREVIEW, FileStore, StorageDownError
+from app.jobs.files import PREVIEW, UPLOAD, FileStore, StorageDownError
 from app.jobs.job import (
     Event,
     Job,
@@ -50,6 +50,7 @@ class QueueLimits:
     per_client: int = 32
     total: int = 100
     keep: timedelta = timedelta(days=7)
+    keep_uploads: timedelta = timedelta(0)
 
 
 class JobQueue:
@@ -91,7 +92,7 @@ class JobQueue:
         digest = digest_of(order)
         identity = id_of(order.client, key) if key else f"job_{token_hex(12)}"
         # A name of its own: another process may be given the same key and another picture at the same moment.
-        upload = None if order.upload is None else f"upload-{token_hex(8)}"
+        upload = None if order.upload is None else f"{UPLOAD}-{token_hex(8)}"
         with self._one_at_a_time(identity):
             if key and (present := self._found(identity)):
                 return self._told(same(present, digest))
@@ -162,7 +163,7 @@ class JobQueue:
                 "app_version": VERSION,
                 "authenticated_user": order.client,
                 "priority": self._turn(order.client),
-                "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest},
+                "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest, "owner": order.owner},
             }
             arguments = (identity, order.kind, dict(order.input), upload)
             if self._ledger is None:
@@ -179,19 +180,25 @@ class JobQueue:
         return self._found(id_of(client, key)) is not None
 
     @reaching()
+    def check_client(self, identity: str, client: str) -> None:
+        """Raises `UnknownJobError` for another's job, in the words for one that there is not."""
+        if self._tables.client_of(identity) != client:
+            raise _unknown(identity)
+
+    @reaching()
     def get(self, identity: str) -> Job:
         """Raises `UnknownJobError` or `JobExpiredError`."""
         found = self._found(identity)
         if found is None:
-            raise UnknownJobError(f"There is no job {identity!r}.")
+            raise _unknown(identity)
         job = self._job(found)
         if job.expires_at and job.expires_at < datetime.now(UTC):
             raise JobExpiredError(f"The job {identity} ended more than {self._limits.keep.days} days ago.")
         return self._told(found)
 
     @reaching()
-    def list(self, client: str, *, limit: int, status: Status | None = None) -> Sequence[Job]:
-        """A client's jobs, newest first."""
+    def list(self, client: str | None, *, limit: int, status: Status | None = None) -> Sequence[Job]:
+        """A client's jobs, or everybody's, newest first."""
         names = [name for name, one in STATUS.items() if one is status]
         if status in {Status.SUCCEEDED, Status.FAILED}:
             names.append("SUCCESS")  # a job that failed ended well as a workflow: see `Job.outcome`
@@ -204,8 +211,10 @@ class JobQueue:
         )
         return [self._told(row) for row in itertools.islice(wanted, limit)]
 
-    def _rows(self, client: str, names: Sequence[str], page: int) -> Iterator[WorkflowStatus]:
-        """All of a client's, newest first; no query can tell whether a job failed, since that stands in its outcome.
+    def _rows(self, client: str | None, names: Sequence[str], page: int) -> Iterator[WorkflowStatus]:
+        """All of a client's (or everybody's), newest first.
+
+        No query can tell whether a job failed, since that stands in its outcome.
 
         A job that is accepted meanwhile moves the others on, so that a page may begin with what was there already.
         """
@@ -227,7 +236,8 @@ class JobQueue:
             return before
         self._client.cancel_workflow(identity)
         job = self.get(identity)
-        if before.status is Status.QUEUED and job.status is Status.CANCELED:  # no worker has it, which would do so
+        # No worker has one that was queued, which would do so.
+        if before.status is Status.QUEUED and job.status is Status.CANCELED and not self._limits.keep_uploads:
             with suppress(StorageDownError):  # the next sweep deletes it
                 self._files.forget(identity)
         return job
@@ -285,3 +295,7 @@ class JobQueue:
         if job.status is Status.CANCELED and job.started_at is None:  # DBOS forgets it
             return replace(job, started_at=self._tables.started_at(row.workflow_id))
         return job
+
+
+def _unknown(identity: str) -> UnknownJobError:
+    return UnknownJobError(f"There is no job {identity!r}.")

@@ -24,8 +24,10 @@ class Remains:
     it was given up, the next `sweep` does.
     """
 
-    def __init__(self, engine: sa.Engine, files: FileStore) -> None:
+    def __init__(self, engine: sa.Engine, files: FileStore, keep_uploads: timedelta = timedelta(0)) -> None:
+        """Uploads stay for `keep_uploads` after the end of their job."""
         self._engine, self._files, self._tables = engine, files, Tables(engine)
+        self._keep_uploads = keep_uploads
 
     def tidy(self, job: str, record: Mapping[str, Any] | None = None) -> None:
         """As the job ended, of which its last preview remains unless it succeeded; nothing happens if it has not ended.
@@ -41,7 +43,10 @@ class Remains:
             self._keep_of(job, succeeded=record["status"] == Status.SUCCEEDED)
 
     def _keep_of(self, job: str, *, succeeded: bool) -> None:
-        self._files.forget(job)
+        if self._keep_uploads:
+            self._files.forget_checkpoint(job)
+        else:
+            self._files.forget(job)
         if not succeeded:  # it may have ended while its result was being written
             self._files.retain(job, PREVIEW)
 
@@ -60,8 +65,11 @@ class Remains:
             self._files.delete(job)
         for job in self._tables.ended_before(datetime.now(UTC) - 4 * keep):
             DBOS.delete_workflow(job)
-        for job in self._tables.states(self._files.at_work()):
+        at_work = self._files.at_work()
+        for job in self._tables.states(at_work):
             self.tidy(job)
+        for job in at_work & set(self._tables.ended_before(datetime.now(UTC) - self._keep_uploads)):
+            self._files.forget(job)
         if is_set_aside(self._engine):  # the files may be of jobs that a damaged database knew
             return
         old = self._files.jobs(older_than=_YOUNG)

@@ -37,6 +37,18 @@ class Tables:
         jobs = self._jobs.c
         return dict(self._rows(sa.select(jobs.workflow_uuid, jobs.status).where(jobs.workflow_uuid.in_(identities))))
 
+    def client_of(self, identity: str) -> str | None:
+        """Whose job it is; None if there is none."""
+        jobs = self._jobs.c
+        query = sa.select(jobs.authenticated_user).where(jobs.workflow_uuid == identity, jobs.name == WORKFLOW)
+        return next((client for (client,) in self._rows(query)), None)
+
+    def attributes_of(self, identity: str) -> Mapping[str, Any]:
+        """What its order said beside its input."""
+        jobs = self._jobs.c
+        found = self._rows(sa.select(jobs.attributes).where(jobs.workflow_uuid == identity))
+        return next((attributes for (attributes,) in found if attributes), {})
+
     def workers_at_work(self) -> set[str]:
         """The names of all workers that have jobs, be they alive or not."""
         jobs = self._jobs.c

@@ -22,7 +22,7 @@ from app.jobs.checkpoint import packed, unpacked
 from app.jobs.database import Alive
 from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.failure import failure
-from app.jobs.files import PREVIEW, FileStore
+from app.jobs.files import PREVIEW, UPLOAD, FileStore
 from app.jobs.job import DeadlineExceededError, Status
 from app.jobs.kinds.evaluation import evaluation
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
@@ -47,7 +47,6 @@ _LAST_S: Final = 30.0
 _RECOVERIES: Final = 20
 """A job that so many workers died of is given up; being handed back counts, too."""
 _CHECKPOINT: Final = "checkpoint"
-_UPLOAD: Final = "upload"
 """Where that of an order lies which does not say; those of today do."""
 
 Publish = Callable[[str, Mapping[str, Any]], None]
@@ -69,6 +68,7 @@ class Worker:
         device: str,
         running: int,
         keep: timedelta,
+        keep_uploads: timedelta,
         on_thread: Callable[[], Any] = lambda: None,
     ) -> None:
         """`lock` is held (see `database.first_free`), and its name is the worker's. Ended jobs are kept for `keep`."""
@@ -79,7 +79,7 @@ class Worker:
         self._suspected: set[str] = set()
         self._keep = keep
         self._tables = Tables(engine)
-        self._remains = Remains(engine, files)
+        self._remains = Remains(engine, files, keep_uploads)
         self._on_thread = on_thread
         self._engine = Engine(on_thread)
         self._ours: dict[str, Run[JobResult]] = {}
@@ -128,7 +128,7 @@ class Worker:
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=_RECOVERIES)
         async def workflow(
-            identity: str, kind: str, choices: dict[str, Any], upload: str | None = _UPLOAD
+            identity: str, kind: str, choices: dict[str, Any], upload: str | None = UPLOAD
         ) -> dict[str, Any]:
             record: dict[str, Any] | None = None
             try:
@@ -196,10 +196,11 @@ class Worker:
         runs_alone = kind in {MODEL, CORRECTION, EVALUATION}
         algorithm: Algorithm[JobResult] | Steps[JobResult]
         if kind == MODEL:
-            archive = self._files.open_kept(identity, upload or _UPLOAD)
-            algorithm = self._training_jobs.teach(identity, choices, archive, resume)
+            archive = self._files.open_kept(identity, upload or UPLOAD)
+            owner = self._tables.attributes_of(identity).get("owner")
+            algorithm = self._training_jobs.teach(identity, choices, archive, resume, owner=owner)
         elif kind == EVALUATION:
-            archive = self._files.open_kept(identity, upload or _UPLOAD)
+            archive = self._files.open_kept(identity, upload or UPLOAD)
             algorithm = evaluation(self._training_jobs, choices, archive, resume)
         elif kind == CORRECTION:
             algorithm = self._training_jobs.correct(identity, choices)

@@ -62,6 +62,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             device=str(models.device),
             running=settings.jobs_running,
             keep=timedelta(days=settings.jobs_keep_days),
+            keep_uploads=timedelta(hours=settings.keep_uploads),
             on_thread=partial(use_threads, settings.worker_threads),
         )
         for signal_ in (signal.SIGTERM, signal.SIGINT):

@@ -36,6 +36,8 @@ class ModelCard:
     metrics: "Mapping[str, object]" = field(default_factory=dict)
     is_trained: bool = False
     """Whether it was taught here, and can be deleted; the others ship with Inkblot."""
+    owner: str | None = None
+    """The key that taught it; None if it is for everybody."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,6 +103,7 @@ def test_one_file_of_a_form_that_is_too_large_fails_alone(client: TestClient, do
 
 
 TOLD_ELSEWHERE = {
+    "KeyFileError": "the commands and the start of the service say it",
     "CanceledError": "ends a job as canceled",
     "EngineStoppedError": "the job goes on with the next worker",
     "Av1Error": "the picture's error says it",

@@ -252,6 +252,17 @@ def test_the_environment_names_the_service(nobody: str, monkeypatch: pytest.Monk
     assert options(None)["base_url"] == httpx2.URL(DEFAULT_URL)
 
 
+def test_the_key_is_the_one_that_is_given_or_else_the_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INKBLOT_KEY", "ink_ours")
+    assert options(None)["headers"] == {"Authorization": "Bearer ink_ours"}
+    assert options(None, "ink_mine")["headers"] == {"Authorization": "Bearer ink_mine"}
+    assert options(None, "")["headers"] == {}
+    monkeypatch.delenv("INKBLOT_KEY")
+    assert options(None)["headers"] == {}
+    with pytest.raises(NoServerError, match="INKBLOT_KEY"):
+        options(None, "two words")
+
+
 def test_neither_torch_nor_numpy_nor_asyncio_is_loaded_with_the_client() -> None:
     heavy = "{'torch', 'numpy', 'PIL', 'asyncio', 'IPython', 'fastapi'} & sys.modules.keys()"
     command = [sys.executable, "-c", f"import sys, app.client; print({heavy})"]

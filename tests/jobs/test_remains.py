@@ -4,7 +4,7 @@ import os
 import subprocess  # noqa: TC003
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,38 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> FileStore:
     for name, value in {**place, "SKIP_SIGNATURE": "true"}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     return FileStore("s3://bucket/folder", max_bytes=1 << 20)
+
+
+def test_uploads_are_kept_for_as_long_as_the_service_says(
+    queue: JobQueue, remains: Remains, job_settings: Settings
+) -> None:
+    keeping = Remains(queue._engine, queue._files, timedelta(hours=2))
+    done, running, deleted = (
+        begun(queue, attack(), "SUCCESS"),
+        begun(queue, attack()),
+        begun(queue, attack(), "SUCCESS"),
+    )
+
+    def work_of(job: Job) -> set[str]:
+        return {path.rpartition("/")[2].partition("-")[0] for path in left(job_settings) if f"work/{job.id}/" in path}
+
+    def end_ago(hours: float) -> None:
+        with queue._engine.begin() as connection:
+            at = (datetime.now(UTC) - timedelta(hours=hours)).timestamp() * 1e3
+            change = "UPDATE workflow_status SET completed_at = :at WHERE status = 'SUCCESS'"
+            connection.execute(sa.text(change), {"at": at})
+
+    end_ago(1)
+    keeping.tidy(done.id)
+    queue.delete(deleted.id)
+    keeping.sweep(timedelta(days=7))
+    assert work_of(done) == {"upload"}
+    assert work_of(running) == {"upload", "checkpoint"}
+    assert work_of(deleted) == set(), "who deletes a job deletes all of it"
+    end_ago(3)
+    keeping.sweep(timedelta(days=7))
+    assert work_of(done) == set()
+    assert work_of(running) == {"upload", "checkpoint"}
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from app.client import Client, NoServerError
+from tests.support.keys import write_keys
 from tests.support.paths import INKBLOT, ROOT
 from tests.support.service import free_port
 
@@ -65,6 +66,16 @@ class Service:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     service = Service(tmp_path_factory.mktemp("var"), {})
+    service.start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One that wants a key."""
+    folder = tmp_path_factory.mktemp("locked")
+    service = Service(folder / "var", {"API_KEYS": str(write_keys(folder / "keys.json"))})
     service.start()
     yield service
     service.stop()

@@ -32,9 +32,9 @@ def test_borrowed_files_are_as_the_manifest_says(folder: Path) -> None:
 def test_the_page_stays_small() -> None:
     borrowed = sum(path.stat().st_size for path in VENDOR.iterdir() if path.suffix in {".js", ".mjs", ".css"})
     assert borrowed <= 80_000
-    assert sum(path.stat().st_size for path in OURS) <= 220_000
+    assert sum(path.stat().st_size for path in OURS) <= 226_000
     packed = sum(len(gzip.compress(path.read_bytes())) for path in OURS)
-    assert packed <= 80_000
+    assert packed <= 83_000
 
 
 def test_no_file_of_the_page_is_long() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -44,6 +45,13 @@ class Bundles:
             if not path.is_file():
                 await self._make(card.name, path)
         return path
+
+    async def forget(self, name: str) -> None:
+        """Of a model that was deleted."""
+        async with self._making[name]:
+            for path in self._folder.glob(f"{name}-*.zip"):
+                if re.fullmatch(rf"{re.escape(name)}-\d+-[0-9a-f]+\.zip", path.name):
+                    path.unlink(missing_ok=True)
 
     async def _make(self, name: str, path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

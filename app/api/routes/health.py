@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can answer, and pages that explain it to people."""
+"""Whether the process lives and whether it can answer; what it keeps of those who use it."""
 
 import asyncio
 

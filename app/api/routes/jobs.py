@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from app.api.accept import accepted
-from app.api.dependencies import Caller, Jobs, accepts_json, preferred_wait
+from app.api.dependencies import Caller, Jobs, Owner, accepts_json, audited, key_of, preferred_wait
 from app.api.disconnection import while_connected
 from app.api.errors import UnknownFileError
 from app.api.problems import responses
@@ -20,7 +20,14 @@ from app.api.schemas.jobs import JobChoices, JobEvent, JobEventList, JobList, Jo
 from app.jobs.event_stream import StreamClosedError
 from app.jobs.job import Event, Job, JobExpiredError, UnknownJobError
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+async def _own_job(request: Request, jobs: Jobs, owner: Owner, caller: Caller) -> None:
+    """Raises `UnknownJobError` for somebody else's; every path below has it."""
+    if owner is not None and (identity := request.path_params.get("job_id")):
+        await jobs.ask(jobs.queue.check_client, identity, caller)
+
+
+router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[Depends(_own_job)])
 
 _PING_S: Final = 15.0
 _LOOK_S: Final = 1.0
@@ -31,9 +38,12 @@ Tag = Annotated[str | None, Header(max_length=1000)]
 
 
 @router.get("", dependencies=[Depends(accepts_json)], responses=responses("not-acceptable", "worker-down"))
-async def list_jobs(jobs: Jobs, caller: Caller, choices: Annotated[JobChoices, Query()]) -> JobList:
-    """Your jobs, newest first."""
-    found = await jobs.ask(jobs.queue.list, caller, limit=choices.limit, status=choices.wanted)
+async def list_jobs(
+    request: Request, jobs: Jobs, caller: Caller, owner: Owner, choices: Annotated[JobChoices, Query()]
+) -> JobList:
+    """Your jobs, newest first; an admin's key lists everybody's."""
+    is_admin = owner is None and key_of(request) is not None
+    found = await jobs.ask(jobs.queue.list, None if is_admin else caller, limit=choices.limit, status=choices.wanted)
     return JobList(data=[JobOut.of(job) for job in found])
 
 
@@ -54,9 +64,10 @@ async def get_job(job_id: JobId, request: Request, jobs: Jobs, if_none_match: Ta
 
 
 @router.delete("/{job_id}", status_code=204, responses=responses("unknown-job", "gone", "worker-down", "storage-full"))
-async def delete_job(job_id: JobId, jobs: Jobs) -> None:
+async def delete_job(job_id: JobId, request: Request, jobs: Jobs) -> None:
     """Cancel a job if need be, and forget it and its files."""
     await jobs.ask(jobs.queue.delete, job_id)
+    audited(request, "delete-job", job=job_id)
 
 
 @router.post(

@@ -7,15 +7,25 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from app.api.dependencies import Caller, IdempotencyKey, Jobs, Predictor, TaughtName, accepts_json
+from app.api.dependencies import (
+    Caller,
+    IdempotencyKey,
+    Jobs,
+    Owner,
+    Predictor,
+    TaughtName,
+    accepts_json,
+    audited,
+)
 from app.api.errors import WeightsNotHereError
+from app.api.own_models import OwnModels
 from app.api.problems import responses
+from app.api.routes.export import Bundles
 from app.api.routes.synthesis import ACCEPTED, submit
 from app.api.uploads import enough_to_learn, received
 from app.jobs.job import Order
 from app.jobs.params import CORRECTION, MODEL, CorrectionChoices, TeachChoices
-from app.vision.models.model_folder import EXAMPLES, ModelExistsError
-from app.vision.models.repository import ModelRepository, UnknownModelError
+from app.vision.models.model_folder import EXAMPLES
 from app.vision.networks.backbones import BACKBONES, UnknownBackboneError, find_weights
 from app.vision.transfer.examples import Examples, NoExamplesError, check_names
 
@@ -75,17 +85,12 @@ async def _lesson(
         yield choices, pictures
 
 
-def _check(models: ModelRepository, choices: TeachChoices) -> None:
+def _check(models: OwnModels, choices: TeachChoices) -> None:
     if choices.backbone not in BACKBONES:
         raise UnknownBackboneError(choices.backbone)
     if find_weights(BACKBONES[choices.backbone], models.weights_dir) is None:
         raise WeightsNotHereError(choices.backbone)
-    try:
-        card = models.card(choices.name)
-    except UnknownModelError:
-        return
-    if not (card.is_trained and choices.replace):
-        raise ModelExistsError(choices.name)
+    models.check_name(choices.name, replace=choices.replace)
 
 
 @router.post(
@@ -112,6 +117,7 @@ async def teach_model(
     request: Request,
     jobs: Jobs,
     caller: Caller,
+    owner: Owner,
     key: IdempotencyKey,
     lesson: Annotated[tuple[TeachChoices, Path], Depends(_lesson)],
 ) -> Response:
@@ -120,8 +126,10 @@ async def teach_model(
     request.state.model = choices.name
     filled = choices.model_copy(update={"seed": choices.seed or 0})
     flavour = f"{choices.backbone}/{choices.mode}/{pictures.stat().st_size.bit_length()}"
-    order = Order(MODEL, flavour, caller, filled.model_dump(exclude_none=True), pictures)
-    return await submit(jobs, order, key, request)
+    order = Order(MODEL, flavour, caller, filled.model_dump(exclude_none=True), pictures, owner)
+    answer = await submit(jobs, order, key, request)
+    audited(request, "teach", model=choices.name, job=_job_of(answer))
+    return answer
 
 
 @router.post(
@@ -155,11 +163,17 @@ async def correct_model(
         known = await asyncio.to_thread(_names_of_examples, predictor.repository, name)
         await asyncio.to_thread(check_names, [one.picture for one in choices.corrections], known)
     input_ = {"model": name, **choices.model_dump(exclude_defaults=True)}
-    return await submit(jobs, Order(CORRECTION, name, caller, input_), key, request)
+    answer = await submit(jobs, Order(CORRECTION, name, caller, input_), key, request)
+    audited(request, "correct", model=name, job=_job_of(answer))
+    return answer
 
 
-def _names_of_examples(models: ModelRepository, name: str) -> tuple[str, ...]:
-    models.card(name)
+def _job_of(answer: Response) -> str:
+    return answer.headers["Location"].rpartition("/")[2]
+
+
+def _names_of_examples(models: OwnModels, name: str) -> tuple[str, ...]:
+    models.check_change(name)
     path = models.file(name, EXAMPLES)
     names = Examples.names_in(path) if path else None
     if names is None:
@@ -168,6 +182,9 @@ def _names_of_examples(models: ModelRepository, name: str) -> tuple[str, ...]:
 
 
 @router.delete("/models/{name}", status_code=204, responses=responses("unknown-model", "forbidden", "storage-down"))
-async def delete_model(name: TaughtName, predictor: Predictor) -> None:
+async def delete_model(name: TaughtName, request: Request, predictor: Predictor) -> None:
     """Forget a model that was taught here; who is being answered by it still gets the answer."""
     await asyncio.to_thread(predictor.repository.delete, name)
+    bundles: Bundles = request.state.bundles
+    await bundles.forget(name)
+    audited(request, "delete-model", model=name)

@@ -14,6 +14,7 @@ from app.jobs.files import StorageDownError
 from app.jobs.kinds.images import Input, JobResult
 from app.jobs.params import CorrectionChoices, TeachChoices
 from app.vision.ask import Pause, Steps
+from app.vision.classifier import ModelCard
 from app.vision.image import ImageLimits
 from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
@@ -42,15 +43,20 @@ class TrainingJobs:
     _forwards: dict[Backbone, StagedFeatureExtractor] = field(default_factory=dict)
     _preparing: threading.Lock = field(default_factory=threading.Lock)
 
-    def teach(self, identity: str, choices: Input, upload: BinaryIO, resume: State | None) -> Steps[JobResult]:
-        """Learn what the archive holds, and publish it. Raises also what `ModelRepository.backbone` raises."""
+    def teach(
+        self, identity: str, choices: Input, upload: BinaryIO, resume: State | None, *, owner: str | None = None
+    ) -> Steps[JobResult]:
+        """Learn what the archive holds, and publish it as the `owner`'s, or everybody's.
+
+        Raises also what `ModelRepository.backbone` raises, and `ModelExistsError` for a model that is another's.
+        """
         asked = TeachChoices.model_validate(choices)
-        self._check_name(asked.name, identity, replace=asked.replace)
+        self._check_name(asked.name, identity, owner, replace=asked.replace)
         plan = _plan(asked.model_dump())
         with upload, Archive(upload, self.dataset_limits, scratch=self.cache_dir) as archive:
             known = self._known(asked.name, asked.backbone) if asked.replace else None
             taught = yield from teach(archive, plan, self.context(asked.backbone), known=known, resume=resume)
-        return (yield from self._published(identity, asked.name, taught, replace=asked.replace))
+        return (yield from self._published(identity, asked.name, taught, owner, replace=asked.replace))
 
     def correct(self, identity: str, choices: Input) -> Steps[JobResult]:
         """Learn anew from remembered pictures with other labels. Raises `NoExamplesError`."""
@@ -66,17 +72,19 @@ class TrainingJobs:
         context, labels = self.context(card.backbone), self.models.labels(name)
         plan, layout = _plan(card.training), cast("Mapping[str, str] | None", card.training.get("layout"))
         taught = yield from correct(examples, corrections, plan, context, labels, layout=layout)
-        return (yield from self._published(identity, name, taught, replace=True))
+        return (yield from self._published(identity, name, taught, card.owner, replace=True))
 
-    def _check_name(self, name: str, identity: str, *, replace: bool) -> bool:
-        """Whether there is one, which may be replaced."""
+    def _check_name(self, name: str, identity: str, owner: str | None, *, replace: bool) -> ModelCard | None:
+        """The one that is replaced, if there is one. Whoever has no owner is an admin, or there are no keys."""
         try:
             card = self.models.card(name)
         except UnknownModelError:
-            return False
+            return None
         if not card.is_trained or not (replace or card.training.get("job") == identity):
             raise ModelExistsError(name)
-        return True
+        if owner not in {None, card.owner}:
+            raise ModelExistsError(name)
+        return card
 
     def _known(self, name: str, backbone: str) -> Examples | None:
         path = self.models.file(name, EXAMPLES)
@@ -110,14 +118,21 @@ class TrainingJobs:
                 )
         return self._forwards[backbone]
 
-    def _published(self, identity: str, name: str, taught: TrainedModel, *, replace: bool) -> Steps[JobResult]:
-        """A job that was interrupted after it had published does so again; one whose store is away waits for it."""
+    def _published(
+        self, identity: str, name: str, taught: TrainedModel, owner: str | None, *, replace: bool
+    ) -> Steps[JobResult]:
+        """A job that was interrupted after it had published does so again; one whose store is away waits for it.
+
+        What an admin replaces stays its owner's.
+        """
         record = {**taught.record, "training": {**taught.record["training"], "job": identity}}
         version: int | None = None
         while version is None:
             try:
-                again = self._check_name(name, identity, replace=replace)
-                version = self.models.publish(name, record, taught.files, replace=replace or again)
+                before = self._check_name(name, identity, owner, replace=replace)
+                if belongs := before.owner if before else owner:
+                    record["owner"] = belongs
+                version = self.models.publish(name, record, taught.files, replace=replace or before is not None)
             except StorageDownError:
                 yield Pause()  # here it can be canceled, or go on elsewhere
                 time.sleep(_STORE_PAUSE_S)

@@ -78,6 +78,7 @@ def read_card(path: Path, *, is_trained: bool) -> ModelCard:
             training=dict(record.get("training", {})),
             metrics=dict(record.get("metrics", {})),
             is_trained=is_trained,
+            owner=record.get("owner"),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise BrokenModelError(f"{path} is not a model card: {error!r}") from error

@@ -1,5 +1,6 @@
 // The one way to the service: what goes wrong becomes a `Problem`, what is worth waiting for is waited for.
 import { signal } from "./html.js";
+import { authorized, key, newKey } from "./key.js";
 import { t } from "./words.js";
 
 /** Whether the service can be reached; whoever failed because it was away asks again when this becomes true. */
@@ -37,12 +38,14 @@ export function address(path, query = {}) {
  */
 export async function ask(path, { query, headers = {}, form = "application/json", ...rest } = {}) {
   for (let attempt = 0; ; attempt += 1) {
-    const answer = await sent(address(path, query), { ...rest, headers: { Accept: form, ...headers } });
+    const used = key.value;
+    const answer = await sent(address(path, query), { ...rest, headers: authorized({ Accept: form, ...headers }) });
     if (answer.ok || answer.status === 304) {
       warming.value = false;
       return answer;
     }
     const problem = await problemOf(answer);
+    if (problem.slug === "unauthorized" && (await newKey(used))) continue;
     if (!WORTH_WAITING.has(problem.slug) || attempt >= PATIENCE || rest.signal?.aborted) {
       warming.value = false;
       throw problem;
@@ -51,6 +54,9 @@ export async function ask(path, { query, headers = {}, form = "application/json"
     await pause((problem.retryAfter || 1) * 1000, rest.signal);
   }
 }
+
+/** What lies at a path of the service, or of the page. @param {string} path */
+export const fetched = (path) => fetch(path, { headers: path.startsWith("/v1/") ? authorized({}) : {} });
 
 /** @param {string} path @param {Parameters<typeof ask>[1]} [request] @returns {Promise<any>} */
 export async function askJson(path, request) {
@@ -117,7 +123,7 @@ export function told(error) {
   if (!(error instanceof Problem)) return { title: t("problem.internal"), text: String(error), id: "" };
   const known = ["unreachable", "unsupported-image", "invalid-image", "image-too-large", "body-too-large", "queue-full",
     "gone", "unknown-job", "unknown-model", "worker-down", "storage-full", "not-enough-images", "model-exists", "target-is-source",
-    "invalid-archive", "no-examples", "unknown-label", "model-unavailable", "overloaded", "deadline-exceeded", "worker-died"];
+    "invalid-archive", "no-examples", "unknown-label", "model-unavailable", "overloaded", "deadline-exceeded", "worker-died", "unauthorized", "forbidden", "rate-limited"];
   const slug = known.includes(error.slug) ? error.slug : "internal";
   const limits = { seconds: error.retryAfter || 10, detail: error.message };
   const text = slug === "internal" ? error.message : t(`advice.${slug}`, limits);

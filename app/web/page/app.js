@@ -7,6 +7,7 @@ import { Drawer, Toast } from "./drawer.js";
 import { Credits, Keys } from "./help.js";
 import { Icon } from "./icons.js";
 import { open } from "./jobs.js";
+import { KeyDialog } from "./key_dialog.js";
 import { Mark } from "./mark.js";
 import { chooseModel, model, models } from "./models.js";
 import { useFiles } from "./picture.js";
@@ -81,7 +82,7 @@ function Page() {
   return html`<svg class="vh" aria-hidden="true" width="0" height="0"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="2" height="6" fill="var(--ink-2)" /></pattern></defs></svg>
     <a class="skip" href="#view" onClick=${(event) => { event.preventDefault(); panel.current.focus(); }}>${t("shell.skip")}</a><${Top} />
     <main class="wrap" id="main"><${Weather} /><section id="view" class="view of-${name}" role="tabpanel" tabindex="-1" aria-labelledby=${name === "job" ? undefined : `tab-${name}`} ref=${panel}><${View} key=${name} /></section></main>
-    <${Bottom} /><${Drawer} /><${Keys} /><${Credits} /><${Toast} />${cameraOpen.value && html`<${Camera} />`}<${Curtain} />`;
+    <${Bottom} /><${Drawer} /><${Keys} /><${Credits} /><${Toast} />${cameraOpen.value && html`<${Camera} />`}<${Curtain} /><${KeyDialog} />`;
 }
 
 const dragging = signal(false);

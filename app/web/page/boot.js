@@ -1,5 +1,15 @@
 // Before the first paint: the theme and the language that were chosen here, so that nothing flashes.
+// And the key that a link brought (`/#key=…`) is put away, so that nobody reads it in the address.
 (() => {
+  const brought = /^#key=(.+)$/.exec(location.hash);
+  if (brought) {
+    try {
+      sessionStorage.setItem("key", decodeURIComponent(brought[1]));
+    } catch {
+      // A browser that keeps nothing is asked for it.
+    }
+    history.replaceState(null, "", location.pathname + location.search);
+  }
   let theme = null;
   let language = null;
   try {

@@ -1,5 +1,6 @@
 // The film of an ideal image, frame by frame where the browser can (ImageDecoder), else as it plays.
 import { html, useEffect, useRef, useState } from "./html.js";
+import { fetched } from "./api.js";
 import { t } from "./words.js";
 
 /** @param {{href: string, alt: string}} props */
@@ -14,7 +15,7 @@ export function Film({ href, alt }) {
     if (!can) return undefined;
     let here = true;
     (async () => {
-      const answer = await fetch(href);
+      const answer = await fetched(href);
       const made = new globalThis.ImageDecoder({ data: await answer.arrayBuffer(), type: "image/webp" });
       await made.tracks.ready;
       if (!here) return made.close();

@@ -32,7 +32,7 @@ def test_a_lesson_whose_store_is_away_waits_for_it(tmp_path: Any, monkeypatch: p
     nothing: Any = None
     jobs = TrainingJobs(cast("ModelRepository", models), nothing, nothing, tmp_path, "torch", 1)
     taught: Any = SimpleNamespace(record={"training": {"seconds": 1.0}, "metrics": {}}, files={}, worst=[], warnings=[])
-    steps = jobs._published("job_1", "pets", taught, replace=False)
+    steps = jobs._published("job_1", "pets", taught, None, replace=False)
     for _ in range(3):
         next(steps)  # a pause, at which it may be canceled
     assert run_steps(steps).result["version"] == 1

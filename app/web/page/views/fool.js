@@ -1,5 +1,6 @@
 // Fool: a change that people do not see, and the network does.
 import { html, useEffect, useState } from "../html.js";
+import { fetched } from "../api.js";
 import { Note, Trouble, useAnswer } from "../asking.js";
 import { useDisplay } from "../drawer.js";
 import { Failed, Lost, Queued, Running, useJob, useOrder } from "../job_view.js";
@@ -40,7 +41,7 @@ function Missed({ now, give, display }) {
 async function pictureOf(job, kept) {
   const href = job?.result?.files?.original;
   if (!href) return picture.value;
-  const blob = await (await fetch(href)).blob();
+  const blob = await (await fetched(href)).blob();
   return { id: kept?.picture ?? "", name: "original.png", blob, url: "", width: 0, height: 0 };
 }
 

@@ -1,6 +1,6 @@
 // What became of it: before, the change, after; how it looks closely, what it survives, whom else it fools.
 import { html, useState } from "../html.js";
-import { askJson } from "../api.js";
+import { askJson, fetched } from "../api.js";
 import { Trouble, useAnswer } from "../asking.js";
 import { Icon } from "../icons.js";
 import { ScoreCurve } from "../job_view.js";
@@ -10,10 +10,10 @@ import { go } from "../route.js";
 import { language, percent, plain, rich, t } from "../words.js";
 
 /** @param {any} job @param {string} role */
-const fetched = async (job, role) => (await fetch(job.result.files[role])).blob();
+const fileOf = async (job, role) => (await fetched(job.result.files[role])).blob();
 
 /** @param {any} job @param {string} role @param {string} spoken @returns {{value: any, problem: unknown, busy: boolean}} */
-const useSaid = (job, role, spoken) => useAnswer(async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fetched(job, role), signal: stop }), [job.id, role, spoken]);
+const useSaid = (job, role, spoken) => useAnswer(async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fileOf(job, role), signal: stop }), [job.id, role, spoken]);
 
 /** @param {{job: any, display: (label: string) => string}} props */
 function Sum({ job, display }) {
@@ -36,9 +36,9 @@ function Closely({ job, display }) {
 function Again({ job }) {
   const [asked, set] = useState(0);
   const spoken = language.value;
-  const { value, problem } = useAnswer(asked ? async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fetched(job, "adversarial"), signal: stop }) : null, [asked, spoken]);
+  const { value, problem } = useAnswer(asked ? async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fileOf(job, "adversarial"), signal: stop }) : null, [asked, spoken]);
   const upload = async () => {
-    await use(await fetched(job, "adversarial"), "adversarial.png");
+    await use(await fileOf(job, "adversarial"), "adversarial.png");
     go("classify", "", { m: job.input.model });
   };
   return html`<div class="row"><a class="btn" href=${job.result.files.adversarial} download="adversarial.png"><${Icon} name="down" />${t("fool.download")}</a><button type="button" class="btn" onClick=${() => set(asked + 1)}><${Icon} name="up" />${t("fool.again")}</button>

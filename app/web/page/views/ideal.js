@@ -1,5 +1,6 @@
 // Ideal: the picture learns, and the network stays as it is.
 import { html, useEffect, useState } from "../html.js";
+import { fetched } from "../api.js";
 import { useDisplay } from "../drawer.js";
 import { Film } from "../film.js";
 import { Icon } from "../icons.js";
@@ -51,7 +52,7 @@ function Painted({ now, display }) {
   const name = label ? display(label) : t("job.channel", { layer: input.objective.layer, channel: input.objective.channel });
   const seconds = (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000;
   const send = async (view) => {
-    await use(await (await fetch(result.files.final)).blob(), `${label ?? "channel"}.png`);
+    await use(await (await fetched(result.files.final)).blob(), `${label ?? "channel"}.png`);
     go(view, "", { m: input.model });
   };
   return html`<div class="grid"><div class="c7">${film ? html`<${Film} href=${result.files.animation} alt=${t("film.alt", { name })} />` : html`<div class="pic"><img class="sq" src=${result.files.final} alt=${t("ideal.alt", { name })} /></div>`}</div>

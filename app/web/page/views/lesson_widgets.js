@@ -1,5 +1,6 @@
 // The one thing to try in each chapter of the lesson: live, with the picture that one has.
 import { html, useState } from "../html.js";
+import { fetched } from "../api.js";
 import { Trouble, Waiting, useAnswer } from "../asking.js";
 import { Icon } from "../icons.js";
 import { Running, useJob, useOrder } from "../job_view.js";
@@ -53,7 +54,7 @@ const PREPARED = { before: "/page/pictures/bernese.webp", after: "/page/pictures
 
 /** @param {string} href */
 function useFile(href) {
-  return useAnswer(async () => ({ id: href, name: href, blob: await (await fetch(href)).blob(), url: href, width: 0, height: 0 }), [href]).value;
+  return useAnswer(async () => ({ id: href, name: href, blob: await (await fetched(href)).blob(), url: href, width: 0, height: 0 }), [href]).value;
 }
 
 /** A dog that is a cat: prepared, and with one's own picture. */
