@@ -23,6 +23,7 @@ import { Teach } from "./views/teach.js";
 
 const SHOWN = { lesson: Lesson, classify: Classify, inside: Inside, ideal: Ideal, fool: Fool, teach: Teach, job: JobLink };
 const WITHOUT_MODEL = new Set(["lesson", "teach", "job"]);
+const LANGUAGES = /** @type {const} */ (["tr", "en"]);
 const ready = signal(/** @type {any} */ (null));
 const theme = signal(document.documentElement.dataset.theme ?? "");
 
@@ -59,7 +60,7 @@ function Top() {
     <div class="tools">${!WITHOUT_MODEL.has(view.value) && html`<span class="pick"><select aria-label=${t("shell.model")} value=${model.value} onChange=${(event) => chooseModel(event.target.value)}>
       ${models.value.map((one) => html`<option key=${one.name} value=${one.name} selected=${one.name === model.value}>${one.name}</option>`)}</select></span>`}
     <button class="icon jobs-btn" popovertarget="jobs" aria-label=${t("shell.jobs.open", { n: count })}><${Mark} /><span class="w">${t("shell.jobs")}</span> ${count || ""}</button>
-    <span class="lang" role="group" aria-label=${t("shell.language")}>${["tr", "en"].map((tag) => html`<button key=${tag} class="icon" aria-label=${tag === "tr" ? "Türkçe" : "English"} lang=${tag} aria-pressed=${language.value === tag} onClick=${() => speak(tag)}>${tag === "tr" ? "TR" : "EN"}</button>`)}</span>
+    <span class="lang" role="group" aria-label=${t("shell.language")}>${LANGUAGES.map((tag) => html`<button key=${tag} class="icon" aria-label=${tag === "tr" ? "Türkçe" : "English"} lang=${tag} aria-pressed=${language.value === tag} onClick=${() => speak(tag)}>${tag === "tr" ? "TR" : "EN"}</button>`)}</span>
     <button class="icon" aria-label=${t("shell.theme")} onClick=${switchTheme}><${Icon} name="moon" /></button></div></div></header>`;
 }
 

@@ -5,7 +5,7 @@ import { Trouble, Waiting, useAnswer, useUrl } from "../asking.js";
 import { cameraOpen } from "../camera.js";
 import { Icon } from "../icons.js";
 import { model, models } from "../models.js";
-import { Answers, Choice, Foot, Head, Pick, Switch, Who, quoted } from "../parts.js";
+import { Answers, Foot, Head, Pick, Switch, Who, quoted } from "../parts.js";
 import { SAMPLES, many, picture, use, useFiles, useSample } from "../picture.js";
 import { link } from "../route.js";
 import { article, language, percent, plain, rich, t } from "../words.js";
@@ -51,7 +51,7 @@ function Photo({ shown, found }) {
   } : null, [why, shown, Boolean(found), ...Object.values(about)]);
   const url = useUrl(why ? heat.value?.blob : null);
   return html`<div class="pic ${why && heat.busy ? "busy" : ""}"><img src=${shown.url} alt=${found ? t("picture.alt", { name: found.predictions[0].display }) : t("picture.yours")} class="sq" />
-      ${url && html`<img src=${url} class="over sq" style=${{ opacity: opacity / 100 }} alt=${t("heat.alt", { where: heat.value.where })} />`}
+      ${url && html`<img src=${url} class="over sq" style=${{ opacity: opacity / 100 }} alt=${t("heat.alt", { where: heat.value?.where })} />`}
       <${Switch} kind="onpic" checked=${why} onChange=${setWhy}>${t("classify.why")}<//></div>
     ${why && html`<div class="heat stack-s"><${Trouble} problem=${heat.problem} /><div class="two"><${Pick} label=${t("heat.method")} value=${method} onChange=${setMethod} options=${METHODS.map((name) => [name, t(`method.${name}`)])} />
       <${Pick} label=${t("heat.target")} value=${about.target} onChange=${setTarget} options=${[["", t("heat.likeliest")], ...(found?.predictions ?? []).map((one) => [one.label, one.display])]} /></div>
@@ -73,7 +73,7 @@ async function paste() {
 export function PictureTools({ live }) {
   return html`<div class="pictools"><label class="btn file"><${Icon} name="up" /><span>${t("picture.choose")}</span><input id="choose" type="file" class="vh" multiple accept="image/*" onChange=${(event) => { useFiles(event.target.files); event.target.value = ""; }} /></label>
     <button type="button" class="btn" onClick=${() => { cameraOpen.value = { model: live, take: use }; }}><${Icon} name="cam" />${t("picture.camera")}</button>
-    ${navigator.clipboard?.read && html`<button type="button" class="btn" onClick=${() => paste().catch(() => {})}><${Icon} name="paste" />${t("picture.paste")}</button>`}</div>`;
+    ${"clipboard" in navigator && html`<button type="button" class="btn" onClick=${() => paste().catch(() => {})}><${Icon} name="paste" />${t("picture.paste")}</button>`}</div>`;
 }
 
 /** @param {{name: string, shown: import("../picture.js").Picture}} props */

@@ -61,8 +61,8 @@ export function Trick() {
   const [id, setId] = useState("");
   const now = useJob(id);
   const { busy, problem, give } = useOrder();
-  const done = now.job?.status === "succeeded";
-  const files = done ? { before: now.job.result.files.original, after: now.job.result.files.adversarial } : PREPARED;
+  const done = now.job?.status === "succeeded" ? now.job.result.files : null;
+  const files = done ? { before: done.original, after: done.adversarial } : PREPARED;
   const before = useClassification("cats-vs-dogs", useFile(files.before), 2).value;
   const after = useClassification("cats-vs-dogs", useFile(files.after), 2).value;
   const shown = picture.value;
