@@ -2,23 +2,17 @@
 import { html, useState } from "../html.js";
 import { ask, askJson } from "../api.js";
 import { Trouble, Waiting, useAnswer, useUrl } from "../asking.js";
-import { cameraOpen } from "../camera.js";
-import { Icon } from "../icons.js";
+import { useClassification } from "../classification.js";
 import { model, models } from "../models.js";
 import { Answers, Foot, Head, Pick, Switch, Who, quoted } from "../parts.js";
-import { SAMPLES, many, picture, use, useFiles, useSample } from "../picture.js";
+import { many, picture } from "../picture.js";
+import { PictureTools, Samples } from "../picture_tools.js";
 import { link } from "../route.js";
 import { article, language, percent, plain, rich, t } from "../words.js";
 import { Many } from "./many.js";
 
 const UNKNOWN_FROM = 0.5;
 const METHODS = ["grad_cam", "integrated_gradients", "occlusion"];
-
-/** @param {string} name @param {import("../picture.js").Picture | null} shown @param {number} count */
-export function useClassification(name, shown, count = 5) {
-  const spoken = language.value;
-  return useAnswer(shown && ((stop) => askJson("/v1/classify", { method: "POST", query: { model: name, lang: spoken, top_k: count }, body: shown.blob, signal: stop })), [name, shown, spoken]);
-}
 
 /** The sentence; who only knows a few words says so when none fits. @param {{found: any}} props */
 export function Sentence({ found }) {
@@ -56,24 +50,6 @@ function Photo({ shown, found }) {
     ${why && html`<div class="heat stack-s"><${Trouble} problem=${heat.problem} /><div class="two"><${Pick} label=${t("heat.method")} value=${method} onChange=${setMethod} options=${METHODS.map((name) => [name, t(`method.${name}`)])} />
       <${Pick} label=${t("heat.target")} value=${about.target} onChange=${setTarget} options=${[["", t("heat.likeliest")], ...(found?.predictions ?? []).map((one) => [one.label, one.display])]} /></div>
       <label class="field"><span>${t("heat.opacity")}</span><input type="range" min="0" max="100" value=${opacity} onInput=${(event) => setOpacity(Number(event.target.value))} /></label></div>`}`;
-}
-
-export const Samples = () => html`<div class="pictools samples" role="group" aria-label=${t("picture.samples")}>${SAMPLES.map((one) => html`<button key=${one.id} type="button"
-  aria-pressed=${picture.value?.id === one.id} onClick=${() => useSample(one.id)}><img src="/samples/${one.file}" alt=${t(`sample.${one.id}`)} /></button>`)}</div>`;
-
-async function paste() {
-  for (const item of await navigator.clipboard.read()) {
-    const type = item.types.find((name) => name.startsWith("image/"));
-    if (type) return use(await item.getType(type), "clipboard.png");
-  }
-  return undefined;
-}
-
-/** @param {{live?: string}} props */
-export function PictureTools({ live }) {
-  return html`<div class="pictools"><label class="btn file"><${Icon} name="up" /><span>${t("picture.choose")}</span><input id="choose" type="file" class="vh" multiple accept="image/*" onChange=${(event) => { useFiles(event.target.files); event.target.value = ""; }} /></label>
-    <button type="button" class="btn" onClick=${() => { cameraOpen.value = { model: live, take: use }; }}><${Icon} name="cam" />${t("picture.camera")}</button>
-    ${"clipboard" in navigator && html`<button type="button" class="btn" onClick=${() => paste().catch(() => {})}><${Icon} name="paste" />${t("picture.paste")}</button>`}</div>`;
 }
 
 /** @param {{name: string, shown: import("../picture.js").Picture}} props */

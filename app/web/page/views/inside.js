@@ -1,39 +1,21 @@
 // Look inside: the stages of the network, their channels, and what the answer rests on.
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useState } from "../html.js";
 import { address, ask, askJson } from "../api.js";
-import { Trouble, Waiting, useAnswer, useUrl } from "../asking.js";
+import { Trouble, Waiting, useAnswer, useNear, useUrl } from "../asking.js";
+import { useClassification } from "../classification.js";
+import { Tile, activations, stagesOf } from "../feature_maps.js";
 import { Icon } from "../icons.js";
 import { model } from "../models.js";
-import { Choice, Dock, Foot, Head, Pick, Switch, quoted } from "../parts.js";
+import { Choice, Foot, Head, Pick, Switch, quoted } from "../parts.js";
 import { picture } from "../picture.js";
-import { draw, rangeOf, read } from "../npy.js";
+import { Dock } from "../picture_tools.js";
+import { rangeOf } from "../npy.js";
 import { choose, route } from "../route.js";
 import { language, percent, plain, signed, t } from "../words.js";
-import { useClassification } from "./classify.js";
 import { Channel } from "./channel.js";
 
 const METHODS = ["grad_cam", "integrated_gradients", "occlusion"];
 const STAGES = 6;
-
-/** @param {{maps: any, place: number, light?: boolean, range?: [number, number], kind?: string, label?: string}} props */
-export function Tile({ maps, place, light, range, kind = "", label }) {
-  const canvas = useRef(null);
-  useEffect(() => draw(canvas.current, maps, place, { light, range }), [maps, place, light, range?.join()]);
-  return html`<canvas class="pixel ${kind}" ref=${canvas} role=${label ? "img" : undefined} aria-label=${label} aria-hidden=${label ? undefined : true}></canvas>`;
-}
-
-/** The raw activations of some channels of a layer. @param {Blob} blob @param {Record<string, unknown>} query @param {AbortSignal} stop */
-export async function activations(blob, query, stop) {
-  const answer = await ask("/v1/feature-maps", { method: "POST", query, body: blob, form: "application/x-npy", signal: stop });
-  return read(await answer.arrayBuffer());
-}
-
-/** Each stage with its first channel. @param {Blob} blob @param {string} name @param {string} spoken @param {AbortSignal} stop */
-export async function stagesOf(blob, name, spoken, stop) {
-  const listed = (await askJson("/v1/feature-maps", { method: "POST", query: { model: name, channels: "top:1", lang: spoken }, body: blob, signal: stop })).data;
-  const maps = await Promise.all(listed.map((one) => activations(blob, { model: name, layer: one.layer, channels: String(one.channels[0].channel) }, stop)));
-  return listed.map((one, at) => ({ ...one, maps: maps[at] }));
-}
 
 /** @param {number} count @param {number} place */
 const word = (count, place) => t(`stage.${Math.min(STAGES - 1, Math.round(1 + (place * 4) / Math.max(1, count - 1)))}`);
@@ -61,10 +43,11 @@ function Heat({ shown, method, target }) {
 /** @param {{shown: any, found: any}} props */
 function Evidence({ shown, found }) {
   const [target, set] = useState("");
+  const { place, near } = useNear();
   const first = found?.predictions ?? [];
   const wanted = first.some((one) => one.label === target) ? target : (first[0]?.label ?? "");
-  return html`<div class="stack"><div class="row far"><h2 class="h3">${t("inside.why")}</h2><div class="row small"><span>${t("inside.for")}</span><${Pick} bare label=${t("heat.target")} value=${wanted} onChange=${set} options=${first.map((one) => [one.label, `${one.display} ${percent(one.score)}`])} /></div></div>
-    ${wanted && html`<div class="three">${METHODS.map((method) => html`<${Heat} key=${method} shown=${shown} method=${method} target=${wanted} />`)}</div>`}</div>`;
+  return html`<div class="stack" ref=${place}><div class="row far"><h2 class="h3">${t("inside.why")}</h2><div class="row small"><span>${t("inside.for")}</span><${Pick} bare label=${t("heat.target")} value=${wanted} onChange=${set} options=${first.map((one) => [one.label, `${one.display} ${percent(one.score)}`])} /></div></div>
+    ${wanted && near && html`<div class="three">${METHODS.map((method) => html`<${Heat} key=${method} shown=${shown} method=${method} target=${wanted} />`)}</div>`}</div>`;
 }
 
 /** @param {{shown: any, stage: any, title: string}} props */

@@ -1,5 +1,6 @@
 // Lesson: what a newcomer opens on. Five short chapters, each with one thing to try and one question.
 import { html, useEffect, useState } from "../html.js";
+import { useClassification } from "../classification.js";
 import { Icon } from "../icons.js";
 import { Mark } from "../mark.js";
 import { Copy } from "../parts.js";
@@ -7,7 +8,6 @@ import { SAMPLES, picture, use } from "../picture.js";
 import { go, link, route } from "../route.js";
 import { remember, remembered } from "../store.js";
 import { percent, rich, t } from "../words.js";
-import { useClassification } from "./classify.js";
 import { Dream, Heads, Layers, Pets, Trick } from "./lesson_widgets.js";
 
 const CHAPTERS = [

@@ -2,6 +2,7 @@
 import { html, useEffect, useState } from "../html.js";
 import { Trouble } from "../asking.js";
 import { Icon } from "../icons.js";
+import { Interval } from "../interval.js";
 import { useOrder } from "../job_view.js";
 import { refreshModels } from "../models.js";
 import { correct } from "../orders.js";
@@ -9,13 +10,6 @@ import { Who } from "../parts.js";
 import { go, link } from "../route.js";
 import { exactPercent, percent, plain, rich, t } from "../words.js";
 import { LearningCurve } from "./learning_curve.js";
-
-/** Where the true figure may lie. @param {{accuracy: number, interval: [number, number], guess: number}} props */
-export function Interval({ accuracy, interval: [low, high], guess }) {
-  const told = { score: exactPercent(accuracy), low: exactPercent(low), high: exactPercent(high), guess: exactPercent(guess) };
-  return html`<svg class="plot interval" role="img" aria-label=${t("report.interval.alt", told)} height="58" width="100%"><rect class="axis" x="0" y="21" width="100%" height="1" /><rect class="band" x="${low * 100}%" y="12" width="${Math.max(0.5, (high - low) * 100)}%" height="20" />
-    <rect class="mark" x="${accuracy * 99.4}%" y="8" width="3" height="28" /><rect class="guess" x="${guess * 100}%" y="8" width="1.5" height="28" /><text x="0" y="54">0</text><text class="ik" x="${guess * 100}%" y="54" text-anchor="middle">${told.guess}</text><text class="lbl" x="100%" y="54" text-anchor="end">${t("report.interval", told)}</text></svg>`;
-}
 
 /** @param {{metrics: any, at: string, choose: (cell: string) => void}} props */
 function Matrix({ metrics, at, choose }) {

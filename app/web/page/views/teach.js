@@ -1,5 +1,6 @@
 // Teach: classes as columns, a new head in a second, and an honest account of how good it is.
 import { html, useState } from "../html.js";
+import { animals } from "../animals.js";
 import { ask, askJson } from "../api.js";
 import { Trouble, useAnswer } from "../asking.js";
 import { cameraOpen } from "../camera.js";
@@ -39,11 +40,13 @@ function Columns() {
     event.preventDefault();
     await take(await filesOf(event.dataTransfer), t("teach.class", { n: classes.value.length + 1 }));
   };
+  const example = async () => take((await animals()).map(({ label, name, blob }) => ({ folder: label, file: new File([blob], name) })), "");
   const folder = async (event) => take([...event.target.files].map((file) => ({ folder: file.webkitRelativePath.split("/").at(-2) ?? "", file })), t("teach.class", { n: classes.value.length + 1 }));
   return html`<div class="classes" tabindex="0" role="group" aria-label=${t("teach.classes")} onDragOver=${(event) => event.preventDefault()} onDrop=${drop}>${classes.value.map((one) => html`<${Column} key=${one.id} one=${one} />`)}
     <div class="class add"><button type="button" class="btn" onClick=${() => addClass(t("teach.class", { n: classes.value.length + 1 }))}><${Icon} name="plus" />${t("teach.new")}</button>
     <label class="btn file"><${Icon} name="file" />${t("teach.folder")}<input type="file" class="vh" webkitdirectory multiple onChange=${folder} /></label>
-    <label class="btn file">${t("teach.zip")}<input type="file" class="vh" accept=".zip" onChange=${(event) => { archive.value = event.target.files[0] ?? null; }} /></label><p class="small quiet">${t("teach.drop")}</p></div></div>
+    <label class="btn file">${t("teach.zip")}<input type="file" class="vh" accept=".zip" onChange=${(event) => { archive.value = event.target.files[0] ?? null; }} /></label><p class="small quiet">${t("teach.drop")}</p>
+    ${classes.value.length === 0 && html`<button type="button" class="btn bare" onClick=${example}>${t("teach.example")}</button>`}</div></div>
     ${archive.value && html`<p class="note"><${Icon} name="file" /><span>${archive.value.name} <button type="button" class="btn bare" onClick=${() => { archive.value = null; }}>${t("teach.zip.away")}</button></span></p>`}`;
 }
 
