@@ -4,7 +4,7 @@ import { Note, Trouble } from "./asking.js";
 import { Problem } from "./api.js";
 import { Blot } from "./blot.js";
 import { Icon } from "./icons.js";
-import { cancel, isFinal, watch } from "./jobs.js";
+import { cancel, isFinal, looked, watch } from "./jobs.js";
 import { Progress } from "./parts.js";
 import { Plot } from "./plot.js";
 import { duration, percent, t } from "./words.js";
@@ -18,8 +18,12 @@ export function useJob(id) {
     set({ ...NOTHING, id });
     if (!id) return undefined;
     const stop = new AbortController();
+    looked.add(id);
     watch(id, (told) => set({ ...told, id }), stop.signal);
-    return () => stop.abort();
+    return () => {
+      looked.delete(id);
+      stop.abort();
+    };
   }, [id]);
   return now.id === id ? now : NOTHING;
 }

@@ -3,8 +3,9 @@
 // The list is asked for again and again, since a browser opens only six streams to a server; one job at a time is followed.
 import { computed, effect, signal } from "./html.js";
 import { Problem, ask, askJson, pause, returns } from "./api.js";
-import { route } from "./route.js";
 
+/** Jobs that are looked at: of their end nobody needs to be told. @type {Set<string>} */
+export const looked = new Set();
 const FINAL = new Set(["succeeded", "failed", "canceled"]);
 const BUSY_MS = 1500;
 const IDLE_MS = 15000;
@@ -32,7 +33,7 @@ export async function refreshJobs() {
     jobs.value = (await askJson("/v1/jobs", { query: { limit: 60 } })).data;
     for (const job of jobs.value) {
       const old = before.get(job.id);
-      if (old && !FINAL.has(old) && isFinal(job) && route.value.argument !== job.id) ended.value = job;
+      if (old && !FINAL.has(old) && isFinal(job) && !looked.has(job.id)) ended.value = job;
     }
     before = new Map(jobs.value.map((job) => [job.id, job.status]));
   } catch (error) {

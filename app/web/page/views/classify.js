@@ -81,13 +81,13 @@ const Result = ({ found, shown }) => html`<div class="stack"><${Who} name=${foun
 export function Classify() {
   const shown = picture.value;
   const name = model.value;
-  const { value: found, busy, problem } = useClassification(name, shown);
+  const { value: found, busy, problem } = useClassification(name, many.value.length > 1 ? null : shown);
   if (many.value.length > 1) return html`<${Many} files=${many.value} />`;
   const where = `${location.origin}/v1/classify?model=${name}`;
   const file = shown?.name ?? "cat.jpg";
   return html`<${Head} title=${t("classify.title")} text=${t("classify.text")} /><div class="grid v1"><div class="c6"><div class="hero-pic">
     ${shown ? html`<${Photo} key=${shown.id} shown=${shown} found=${problem ? null : found} />` : html`<${Waiting} />`}<${Samples} /><${PictureTools} live=${name} /></div></div>
     <div class="c6 ${busy ? "busy" : ""}" aria-busy=${busy}>${problem ? html`<${Trouble} problem=${problem} />` : found && html`<${Result} found=${found} shown=${shown} />`}
-    <${Foot} curl=${`curl --data-binary @${quoted(file)} ${quoted(where)}`} recipe=${{ kind: "classification", model: found?.model, image: found?.image }} end=${found && t("time.ms", { n: plain(found.timing_ms.total) })}
-      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    print(inkblot.classify([Path("${file}").read_bytes()], model="${name}"))`} /></div></div>`;
+    ${(found || problem) && html`<${Foot} curl=${`curl --data-binary @${quoted(file)} ${quoted(where)}`} recipe=${{ kind: "classification", model: found?.model, image: found?.image }} end=${found && t("time.ms", { n: plain(found.timing_ms.total) })}
+      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    print(inkblot.classify([Path("${file}").read_bytes()], model="${name}"))`} />`}</div></div>`;
 }

@@ -25,7 +25,8 @@ const Sheet = ({ job, here }) => {
 export function Seeds({ job }) {
   const { busy, problem, wait, give } = useOrder();
   const found = jobs.value.filter((one) => one.kind === "ideal_image" && !["failed", "canceled"].includes(one.status) && sameWish(one.input, job.input));
-  const all = (found.some((one) => one.id === job.id) ? found : [job, ...found]).sort((a, b) => inOrder(String(a.input.seed), String(b.input.seed)));
+  const bySeed = new Map([...found, job].map((one) => [one.input.seed, one])); // the same seed makes the same picture
+  const all = [...bySeed.values()].sort((a, b) => inOrder(String(a.input.seed), String(b.input.seed)));
   const start = () => {
     const last = Math.max(...all.map((one) => one.input.seed));
     const wanted = Array.from({ length: MORE }, (_, at) => last + 1 + at);

@@ -49,7 +49,7 @@ function Seen() {
   const many = useClassification("imagenet", blot, 1).value?.predictions[0];
   const few = useClassification("cats-vs-dogs", blot, 2).value;
   const neither = few?.unknown?.is_unknown;
-  return html`<p>${t("hero.guess")} ${many ? rich("hero.many", { name: html`<em class="voice">${many.display}</em>`, score: percent(many.score) }) : "…"} ${few ? rich(neither ? "hero.neither" : "hero.few", { name: html`<em class="voice">${few.predictions[0].display}</em>` }) : ""}</p>`;
+  return html`<p>${t("hero.guess")} <span class=${many && few ? "" : "unsaid"}>${rich("hero.many", { name: html`<em class="voice">${many?.display ?? "flatworm"}</em>`, score: percent(many?.score ?? 0.16) })} ${rich(neither || !few ? "hero.neither" : "hero.few", { name: html`<em class="voice">${few?.predictions[0].display}</em>` })}</span></p>`;
 }
 
 /** @param {{done: Set<number>}} props */

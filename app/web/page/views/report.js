@@ -22,11 +22,10 @@ function Matrix({ metrics, at, choose }) {
     })}</tr>`)}</tbody></table></div>`;
 }
 
-/** One mistake at a time: the network's, or one's own? @param {{job: any, cell: string}} props */
-function Mistakes({ job, cell }) {
+/** One mistake at a time: the network's, or one's own? @param {{job: any, cell: string, fixed: Record<string, string | null>, setFixed: (fixed: Record<string, string | null>) => void}} props */
+function Mistakes({ job, cell, fixed, setFixed }) {
   const { busy, problem, give } = useOrder();
   const [at, setAt] = useState(0);
-  const [fixed, setFixed] = useState(/** @type {Record<string, string | null>} */ ({}));
   const worst = job.result.worst.filter((one) => !cell || cell === `${one.true} ${one.predicted}`);
   const one = worst[Math.min(at, worst.length - 1)];
   const corrections = Object.entries(fixed).map(([picture, label]) => ({ picture, label }));
@@ -48,11 +47,12 @@ export function Report({ now }) {
   const { job } = now;
   const { model, version, metrics, warnings, seconds } = job.result;
   const [cell, setCell] = useState("");
+  const [fixed, setFixed] = useState(/** @type {Record<string, string | null>} */ ({}));
   useEffect(() => { refreshModels().catch(() => {}); }, [job.id]);
   return html`<div class="grid"><div class="c5 stack"><${Who} name=${model}>· ${t("report.version", { n: version, s: plain((seconds.features ?? 0) + (seconds.fit ?? 0)) })}<//><p class="big-num" role="status">${exactPercent(metrics.accuracy)}</p>
     <p>${t("report.right", { n: metrics.pictures_judged, guess: exactPercent(metrics.baseline_accuracy) })}</p><${Interval} accuracy=${metrics.accuracy} interval=${metrics.accuracy_interval} guess=${metrics.baseline_accuracy} /><p class="small quiet">${t("report.band")}</p>
     ${warnings.length > 0 && html`<ul class="stack-s">${warnings.map((one) => html`<li key=${one.kind} class="small row nowrap"><${Icon} name="info" /><span>${t(`warning.${one.kind}`, { n: one.pictures.length })}</span></li>`)}</ul>`}</div>
     <div class="c7"><${LearningCurve} now=${now} /></div><div class="c6 card stack"><h2 class="h3">${t("report.mixes")}</h2><${Matrix} metrics=${metrics} at=${cell} choose=${setCell} /></div>
-    <div class="c6 card stack"><h2 class="h3">${t("report.whose")}</h2><${Mistakes} key=${cell} job=${job} cell=${cell} /></div></div><hr />
+    <div class="c6 card stack"><h2 class="h3">${t("report.whose")}</h2><${Mistakes} key=${cell} job=${job} cell=${cell} fixed=${fixed} setFixed=${setFixed} /></div></div><hr />
     <div class="row"><a class="btn main" href=${link("classify", "", { m: model })}>${t("teach.try")} →</a><a class="btn" href="/v1/models/${model}/export" download><${Icon} name="down" />${t("teach.bundle")}</a></div>`;
 }

@@ -99,8 +99,12 @@ export function Teach() {
   const id = route.value.argument;
   const now = useJob(id);
   const { job } = now;
-  return html`<${Head} title=${t("teach.title")} text=${t("teach.text")} /><${Columns} /><${Order} />${id && html`<hr />`}<div aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} />
+  const course = html`<div key="course" aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} />
     ${job?.status === "queued" && html`<${Queued} now=${now} />`}${job?.status === "running" && html`<div class="grid"><div class="c5"><${Running} now=${now} label=${t("teach.learning")} stop=${t("state.stop")} /><${Lost} now=${now} /></div><div class="c7"><${LearningCurve} now=${now} /></div></div>`}
-    ${job?.status === "canceled" && html`<p class="say" role="status">${t("state.stopped")}</p>`}${job?.status === "succeeded" && html`<${Report} key=${job.id} now=${now} />`}</div><${Mine} />
+    ${job?.status === "canceled" && html`<p class="say" role="status">${t("state.stopped")}</p>`}${job?.status === "succeeded" && html`<${Report} key=${job.id} now=${now} />`}</div>`;
+  const wish = html`<div key="wish"><${Columns} /><${Order} /></div>`;
+  // Who was sent a link, or has begun anew, sees the report first.
+  const parts = classes.value.length === 0 && !archive.value ? [course, html`<hr key="between" />`, wish] : [wish, html`<hr key="between" />`, course];
+  return html`<${Head} title=${t("teach.title")} text=${t("teach.text")} />${id ? parts : wish}<${Mine} />
     <${Foot} curl=${`curl --data-binary @pictures.zip '${location.origin}/v1/models?name=${job?.result?.model ?? "pictures"}'`} recipe=${{ kind: "model", ...(job?.input ?? {}) }} end=${id} python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot, Path("pictures.zip").open("rb") as archive:\n    job = inkblot.teach(archive, name="${job?.result?.model ?? "pictures"}")\n    *_, end = inkblot.follow(job)`} />`;
 }
