@@ -57,6 +57,9 @@ lint: $(VENV)/installed-dev  ## Format, lint, types, and which ring imports whic
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+# The page's types want Node and what `make vendor` brings; who has neither checks the rest.
+	@if command -v node >/dev/null && test -d .ci/typescript; then node .ci/typescript/lib/tsc.js -p .ci/tsconfig.json; \
+	else echo 'The types of the page are not checked: that needs Node, and `make vendor` once.'; fi
 
 check: lint test  ## All that must hold: lint, and the tests with the contract and their coverage.
 
@@ -80,7 +83,7 @@ lock: | $(UV)  ## Resolve the pins anew.
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
-vendor:  ## Bring what the page borrows from npm anew (pinned in .ci/vendor.py; needs npm).
+vendor:  ## Bring what the page borrows from npm anew, and what checks its types (pinned in .ci/vendor.py; needs npm).
 	$(PYTHON) .ci/vendor.py
 
 clean:  ## Remove the environment and every cache; keeps var, where jobs and trained models live.

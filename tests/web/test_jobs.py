@@ -192,4 +192,5 @@ def test_pictures_are_looked_into(site, opened) -> None:
     with page.expect_download() as download:
         page.get_by_role("button", name=".npy").click()
     assert download.value.path().read_bytes().startswith(b"\x93NUMPY")
+    page.get_by_role("heading", name="What does the answer rest on?").scroll_into_view_if_needed()
     expect(page.locator(".three figure img")).to_have_count(3, timeout=120_000)

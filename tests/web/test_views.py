@@ -1,43 +1,20 @@
 """Every view in both languages, both widths, light and dark: quiet, narrow enough, accessible, and translated."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.support.paths import ROOT
+from tests.web.looking import settle, violations
 
 pytestmark = pytest.mark.slow
 
 VIEWS = ("lesson", "classify", "inside", "ideal", "fool", "teach")
-AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 WORDS = {
     name: json.loads((ROOT / "app" / "web" / "page" / "words" / f"{name}.json").read_text(encoding="utf-8"))
     for name in ("en", "tr")
 }
-
-
-def settle(page: Page) -> None:
-    """Until what the view asked for is there."""
-    expect(page.locator("#view h1").first).to_be_visible()
-    expect(page.locator("#view [aria-busy=true]:not(figure)")).to_have_count(0)
-    expect(page.locator("#view :not(figure) > .blotwait:has(.vh)")).to_have_count(0)
-
-
-def violations(page: Page) -> list[str]:
-    """What axe-core finds serious or critical."""
-    if not page.evaluate("'axe' in window"):
-        page.evaluate(AXE)
-    rules = "{resultTypes: ['violations'], runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa', 'best-practice']}"
-    found: list[dict[str, Any]] = page.evaluate(f"axe.run(document, {rules}).then((result) => result.violations)")
-    return [
-        f"{one['id']}: {node['html'][:160]} {node['failureSummary'][:200]}"
-        for one in found
-        if one["impact"] in {"serious", "critical"}
-        for node in one["nodes"][:3]
-    ]
 
 
 def texts(page: Page) -> set[str]:
@@ -57,6 +34,14 @@ def texts(page: Page) -> set[str]:
     )
 
 
+SHIFTS = """
+  window.shifted = 0;
+  const add = (one) => { if (!one.hadRecentInput) shifted += one.value; };
+  new PerformanceObserver((list) => list.getEntries().forEach(add)).observe({ type: "layout-shift", buffered: true });
+"""
+"""Adds up how much of the page moved by itself (Cumulative Layout Shift)."""
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 @pytest.mark.parametrize("language", ["en", "tr"])
@@ -64,10 +49,12 @@ def test_every_view_is_quiet_fits_and_speaks_its_language(site, opened, language
     page = opened(site, viewport={"width": width, "height": 800}, locale=language, color_scheme=theme)
     other = "tr" if language == "en" else "en"
     foreign = {WORDS[other][key] for key in WORDS["en"]} - set(WORDS[language].values())
+    page.add_init_script(SHIFTS)
     for view in VIEWS:
-        page.evaluate("view => { location.hash = `#/${view}` }", view)
+        page.goto(f"{site.url}/?{view}#/{view}")
         expect(page.locator(f"#view.of-{view}")).to_be_visible()
         settle(page)
+        assert page.evaluate("shifted") <= 0.05, view
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
         assert page.evaluate("document.documentElement.lang") == language
         assert texts(page) & foreign == set(), view

@@ -93,7 +93,8 @@ function cameBack() {
   returns.value += 1;
 }
 
-function wentAway() {
+/** The service did not answer: ask until it does. */
+export function wentAway() {
   if (!reachable.value) return;
   reachable.value = false;
   const look = async () => {

@@ -1,7 +1,7 @@
 // The page itself: what surrounds the views, and what holds in all of them.
 import { effect, html, render, signal, useEffect, useRef } from "./html.js";
-import { askJson, returns } from "./api.js";
-import { Weather } from "./asking.js";
+import { askJson, reachable, returns, wentAway } from "./api.js";
+import { Waiting, Weather } from "./asking.js";
 import { Camera, cameraOpen } from "./camera.js";
 import { Drawer, Toast } from "./drawer.js";
 import { Credits, Keys } from "./help.js";
@@ -14,16 +14,34 @@ import { useFiles } from "./picture.js";
 import { VIEWS, go, route, view } from "./route.js";
 import { remember, remembered } from "./store.js";
 import { language, speak, t } from "./words.js";
-import { Classify } from "./views/classify.js";
-import { Fool } from "./views/fool.js";
-import { Ideal } from "./views/ideal.js";
-import { Inside } from "./views/inside.js";
-import { JobLink } from "./views/job_link.js";
-import { Lesson } from "./views/lesson.js";
-import { Teach } from "./views/teach.js";
 
-const SHOWN = { lesson: Lesson, classify: Classify, inside: Inside, ideal: Ideal, fool: Fool, teach: Teach, job: JobLink };
+/** A view is brought when its tab is pointed at, or at last when it is shown. @type {Record<string, () => Promise<any>>} */
+const BROUGHT = {
+  lesson: async () => (await import("./views/lesson.js")).Lesson,
+  classify: async () => (await import("./views/classify.js")).Classify,
+  inside: async () => (await import("./views/inside.js")).Inside,
+  ideal: async () => (await import("./views/ideal.js")).Ideal,
+  fool: async () => (await import("./views/fool.js")).Fool,
+  teach: async () => (await import("./views/teach.js")).Teach,
+  job: async () => (await import("./views/job_link.js")).JobLink,
+};
+const here = signal(/** @type {Record<string, any>} */ ({}));
+
+/** @param {string} name */
+async function bring(name) {
+  if (here.value[name]) return;
+  const View = await BROUGHT[name]();
+  here.value = { ...here.value, [name]: View };
+}
+
+effect(() => {
+  bring(view.value).catch(() => {
+    wentAway();
+    effect(() => { if (reachable.value) location.reload(); }); // a module that did not come is not asked for twice
+  });
+});
 const WITHOUT_MODEL = new Set(["lesson", "teach", "job"]);
+const LANGUAGES = /** @type {const} */ (["tr", "en"]);
 const ready = signal(/** @type {any} */ (null));
 const theme = signal(document.documentElement.dataset.theme ?? "");
 
@@ -50,7 +68,7 @@ function Tabs() {
     document.getElementById(`tab-${VIEWS[to]}`)?.focus();
   };
   return html`<div class="tabs" role="tablist" aria-label=${t("shell.views")} onKeyDown=${keys}>${VIEWS.map((name, place) => html`<button key=${name} role="tab" id="tab-${name}"
-    aria-controls="view" aria-selected=${view.value === name} aria-label=${t(`tab.${name}`)} tabindex=${view.value === name || (view.value === "job" && place === 0) ? 0 : -1} onClick=${() => go(name)}>
+    aria-controls="view" aria-selected=${view.value === name} aria-label=${t(`tab.${name}`)} tabindex=${view.value === name || (view.value === "job" && place === 0) ? 0 : -1} onClick=${() => go(name)} onPointerEnter=${() => { bring(name).catch(() => {}); }}>
     <${Icon} name=${name} /><span class="n" aria-hidden="true">${place}</span><span class="long">${t(`tab.${name}`)}</span><span class="short">${t(`tab.${name}.short`)}</span></button>`)}</div>`;
 }
 
@@ -60,7 +78,7 @@ function Top() {
     <div class="tools">${!WITHOUT_MODEL.has(view.value) && html`<span class="pick"><select aria-label=${t("shell.model")} value=${model.value} onChange=${(event) => chooseModel(event.target.value)}>
       ${models.value.map((one) => html`<option key=${one.name} value=${one.name} selected=${one.name === model.value}>${one.name}</option>`)}</select></span>`}
     <button class="icon jobs-btn" popovertarget="jobs" aria-label=${t("shell.jobs.open", { n: count })}><${Mark} /><span class="w">${t("shell.jobs")}</span> ${count || ""}</button>
-    <span class="lang" role="group" aria-label=${t("shell.language")}>${["tr", "en"].map((tag) => html`<button key=${tag} class="icon" aria-label=${tag === "tr" ? "Türkçe" : "English"} lang=${tag} aria-pressed=${language.value === tag} onClick=${() => speak(tag)}>${tag === "tr" ? "TR" : "EN"}</button>`)}</span>
+    <span class="lang" role="group" aria-label=${t("shell.language")}>${LANGUAGES.map((tag) => html`<button key=${tag} class="icon" aria-label=${tag === "tr" ? "Türkçe" : "English"} lang=${tag} aria-pressed=${language.value === tag} onClick=${() => speak(tag)}>${tag === "tr" ? "TR" : "EN"}</button>`)}</span>
     <button class="icon" aria-label=${t("shell.theme")} onClick=${switchTheme}><${Icon} name="moon" /></button></div></div></header>`;
 }
 
@@ -71,7 +89,7 @@ function Page() {
   const name = view.value;
   const panel = useRef(null);
   const first = useRef(true);
-  const View = SHOWN[name];
+  const View = here.value[name] ?? Waiting;
   useEffect(() => {
     document.title = `${name === "job" ? t("shell.jobs") : t(`tab.${name}`)} · Inkblot`;
   }, [name, language.value]);
@@ -92,7 +110,7 @@ const Curtain = () => html`<div class="curtain" hidden=${!dragging.value || view
 function takeFiles(files) {
   if (view.value === "teach" || files.length === 0) return;
   useFiles(files);
-  if (["lesson", "job"].includes(view.value) || files.length > 1) go("classify", "", {});
+  if (["lesson", "job"].includes(view.value)) go("classify", "", {});
 }
 
 addEventListener("dragover", (event) => {

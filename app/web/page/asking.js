@@ -1,5 +1,5 @@
 // What a view waits for, and what it says when that goes wrong.
-import { html, useEffect, useState } from "./html.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { Problem, reachable, returns, told, warming } from "./api.js";
 import { Icon } from "./icons.js";
 import { Mark } from "./mark.js";
@@ -25,6 +25,22 @@ export function useAnswer(question, about) {
     return () => stop.abort();
   }, [...about, again, Boolean(question)]);
   return state;
+}
+
+/** Whether a place on the page has come near to what is seen: what costs the service seconds is not asked for unseen. */
+export function useNear() {
+  const place = useRef(null);
+  const [near, set] = useState(false);
+  useEffect(() => {
+    const watching = new IntersectionObserver(([entry]) => {
+      if (!entry.isIntersecting) return;
+      watching.disconnect();
+      set(true);
+    }, { rootMargin: "25%" });
+    watching.observe(/** @type {any} */ (place.current));
+    return () => watching.disconnect();
+  }, []);
+  return { place, near };
 }
 
 /** A URL for a blob, given back when another takes its place. @param {Blob | null | undefined} blob */

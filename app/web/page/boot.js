@@ -1,6 +1,7 @@
-// Before the first paint: the theme and the language that were chosen here, so that nothing flashes.
-// And the key that a link brought (`/#key=…`) is put away, so that nobody reads it in the address.
+// Before the first paint: the theme and the language that were chosen here, so that nothing flashes; what app.js will ask
+// for; and the key that a link brought (`/#key=…`) is put away, so that nobody reads it in the address.
 (() => {
+  const LANGUAGES = ["tr", "en"];
   const brought = /^#key=(.+)$/.exec(location.hash);
   if (brought) {
     try {
@@ -11,15 +12,19 @@
     history.replaceState(null, "", location.pathname + location.search);
   }
   let theme = null;
-  let language = null;
+  let language = "";
   try {
     theme = localStorage.getItem("theme");
-    language = localStorage.getItem("language");
+    language = localStorage.getItem("language") ?? "";
   } catch {
     // A browser that keeps nothing shows its own theme.
   }
   const root = document.documentElement;
   if (theme === "light" || theme === "dark") root.dataset.theme = theme;
-  const spoken = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => tag === "en" || tag === "tr");
-  root.lang = language === "en" || language === "tr" ? language : (spoken ?? "en");
+  const spoken = navigator.languages.map((tag) => tag.slice(0, 2)).find((tag) => LANGUAGES.includes(tag));
+  root.lang = LANGUAGES.includes(language) ? language : (spoken ?? "en");
+  const ahead = (rel, href, as) => document.head.append(Object.assign(document.createElement("link"), { rel, href, ...as }));
+  ahead("preload", `/page/words/${root.lang}.json`, { as: "fetch", crossOrigin: "anonymous" });
+  const view = /^#\/(\w+)/.exec(location.hash)?.[1] ?? "lesson";
+  ahead("modulepreload", `/page/views/${view === "job" ? "job_link" : view}.js`);
 })();

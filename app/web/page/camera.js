@@ -3,6 +3,7 @@ import { html, signal, useEffect, useRef, useState } from "./html.js";
 import { askJson } from "./api.js";
 import { Icon } from "./icons.js";
 import { Answers } from "./parts.js";
+import { encoded } from "./picture.js";
 import { language, t, whole } from "./words.js";
 
 const LIVE_SIDE = 288;
@@ -11,15 +12,14 @@ const BURST_MS = 250;
 /** @typedef {{take: (blob: Blob, name: string) => void, burst?: boolean, model?: string}} Wish */
 export const cameraOpen = signal(/** @type {Wish | null} */ (null));
 
-/** The middle square of what is seen. @param {HTMLVideoElement} video @param {number} side @returns {Promise<Blob>} */
+/** The middle square of what is seen. @param {HTMLVideoElement} video @param {number} side */
 function still(video, side) {
   const canvas = document.createElement("canvas");
   canvas.width = side;
   canvas.height = side;
   const edge = Math.min(video.videoWidth, video.videoHeight);
-  const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-  context.drawImage(video, (video.videoWidth - edge) / 2, (video.videoHeight - edge) / 2, edge, edge, 0, 0, side, side);
-  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no picture"))), "image/jpeg", 0.92));
+  canvas.getContext("2d")?.drawImage(video, (video.videoWidth - edge) / 2, (video.videoHeight - edge) / 2, edge, edge, 0, 0, side, side);
+  return encoded(canvas, "image/jpeg");
 }
 
 /** Classify what is seen, again as soon as there is an answer. @param {HTMLVideoElement} video @param {string} model @param {(seen: any) => void} tell @param {AbortSignal} stop */

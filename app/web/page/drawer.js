@@ -1,23 +1,12 @@
 // All jobs, at hand in every view; and word of one that ended elsewhere.
-import { html, useEffect, useState } from "./html.js";
+import { html, useEffect } from "./html.js";
 import { Blot } from "./blot.js";
+import { useDisplay } from "./display.js";
 import { Icon } from "./icons.js";
 import { cancel, ended, forget, isFinal, jobs, viewOf } from "./jobs.js";
-import { labelsOf } from "./models.js";
 import { Progress } from "./parts.js";
 import { go, link } from "./route.js";
-import { day, duration, language, percent, t } from "./words.js";
-
-/** What a class of a job's model is called in the language of the page. @param {string} model */
-export function useDisplay(model) {
-  const [labels, set] = useState(/** @type {import("./models.js").Label[]} */ ([]));
-  useEffect(() => {
-    let here = true;
-    if (model) labelsOf(model).then((found) => here && set(found), () => {});
-    return () => { here = false; };
-  }, [model, language.value]);
-  return (label) => labels.find((one) => one.label === label)?.display ?? label;
-}
+import { day, duration, percent, t } from "./words.js";
 
 /** @param {any} job @param {(label: string) => string} display */
 export function titleOf(job, display) {

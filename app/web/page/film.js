@@ -20,7 +20,7 @@ export function Film({ href, alt }) {
       await made.tracks.ready;
       if (!here) return made.close();
       decoder.current = made;
-      const count = made.tracks.selectedTrack.frameCount;
+      const count = made.tracks.selectedTrack?.frameCount ?? 0;
       setFrames(count);
       setAt(still ? count - 1 : 0);
       return undefined;

@@ -4,7 +4,7 @@ import { Note, Trouble } from "./asking.js";
 import { Problem } from "./api.js";
 import { Blot } from "./blot.js";
 import { Icon } from "./icons.js";
-import { cancel, isFinal, watch } from "./jobs.js";
+import { cancel, isFinal, looked, watch } from "./jobs.js";
 import { Progress } from "./parts.js";
 import { Plot } from "./plot.js";
 import { duration, percent, t } from "./words.js";
@@ -18,13 +18,17 @@ export function useJob(id) {
     set({ ...NOTHING, id });
     if (!id) return undefined;
     const stop = new AbortController();
+    looked.add(id);
     watch(id, (told) => set({ ...told, id }), stop.signal);
-    return () => stop.abort();
+    return () => {
+      looked.delete(id);
+      stop.abort();
+    };
   }, [id]);
   return now.id === id ? now : NOTHING;
 }
 
-/** Submitting an order: busy until it is taken; a full queue is tried again by itself. @param {(order: () => Promise<void>) => Promise<void>} [_] */
+/** Submitting an order: busy until it is taken; a full queue is tried again by itself. */
 export function useOrder() {
   const [state, set] = useState({ busy: false, problem: /** @type {unknown} */ (null), wait: 0 });
   const timer = useRef(0);
@@ -57,7 +61,9 @@ export function useOrder() {
 /** @param {{now: import("./jobs.js").Watched}} props */
 export const Lost = ({ now }) => (now.lost > 0 && now.job && !isFinal(now.job) ? html`<${Note} title=${t("state.lost")}><p>${t("state.lost.text", { n: now.lost })}</p><//>` : null);
 
-/** The place in the queue, and a blot that breathes. @param {{now: import("./jobs.js").Watched}} props */
+/** A job that is there. @typedef {import("./jobs.js").Watched & {job: import("./jobs.js").Job}} Found */
+
+/** The place in the queue, and a blot that breathes. @param {{now: Found}} props */
 export const Queued = ({ now }) => html`<div class="grid"><div class="c7"><div class="blotwait"><${Blot} name=${now.job.id} /></div></div><div class="c5 stack">
   <p class="say" role="status">${now.job.queue?.position > 1 ? t("state.place", { n: now.job.queue.position }) : t("state.next")}</p>
   <p class="quiet">${now.job.queue?.position > 1 ? t("state.place.text", { n: now.job.queue.position - 1, time: duration(now.job.queue.eta_s) }) : t("state.next.text")}</p>
@@ -72,7 +78,7 @@ function Quarters({ share }) {
   return html`<p class="vh" role="status">${passed ? t("state.quarter", { share: percent(passed) }) : ""}</p>`;
 }
 
-/** @param {{now: import("./jobs.js").Watched, label: string, stop: string}} props */
+/** @param {{now: Found, label: string, stop: string}} props */
 export function Running({ now, label, stop }) {
   const at = now.job.progress ?? { step: 0, steps: 1 };
   const share = at.step / Math.max(1, at.steps);

@@ -3,14 +3,15 @@
 // The list is asked for again and again, since a browser opens only six streams to a server; one job at a time is followed.
 import { computed, effect, signal } from "./html.js";
 import { Problem, ask, askJson, pause, returns } from "./api.js";
-import { route } from "./route.js";
 
+/** Jobs that are looked at: of their end nobody needs to be told. @type {Set<string>} */
+export const looked = new Set();
 const FINAL = new Set(["succeeded", "failed", "canceled"]);
 const BUSY_MS = 1500;
 const IDLE_MS = 15000;
 const TRIES = 5;
 
-/** @typedef {Record<string, any>} Job */
+/** @typedef {{id: string, kind: string, status: string, input: any} & Record<string, any>} Job */
 
 export const jobs = signal(/** @type {Job[]} */ ([]));
 export const open = computed(() => jobs.value.filter((job) => !FINAL.has(job.status)));
@@ -32,7 +33,7 @@ export async function refreshJobs() {
     jobs.value = (await askJson("/v1/jobs", { query: { limit: 60 } })).data;
     for (const job of jobs.value) {
       const old = before.get(job.id);
-      if (old && !FINAL.has(old) && isFinal(job) && route.value.argument !== job.id) ended.value = job;
+      if (old && !FINAL.has(old) && isFinal(job) && !looked.has(job.id)) ended.value = job;
     }
     before = new Map(jobs.value.map((job) => [job.id, job.status]));
   } catch (error) {
@@ -82,7 +83,7 @@ export async function watch(id, tell, stop) {
       const job = await askJson(`/v1/jobs/${id}`, { signal: stop });
       set({ job, preview: now.preview || (job.preview ?? ""), problem: null });
       if (now.lost < TRIES) await stream(id, heard, (event) => set(changed(now, event)), stop);
-      if (isFinal(now.job ?? job) && (now.lost >= TRIES || FINAL.has(now.job?.status))) {
+      if (isFinal(now.job ?? job)) {
         const missed = await askJson(`/v1/jobs/${id}/events`, { headers: { "Last-Event-ID": String(heard.last) }, signal: stop });
         for (const event of missed.data) set(changed(now, event));
         void refreshJobs();
@@ -102,7 +103,8 @@ export async function watch(id, tell, stop) {
 
 /** @param {Watched} now @param {{event: string, data: any}} event @returns {Partial<Watched>} */
 function changed(now, { event, data }) {
-  const job = now.job ?? {};
+  const { job } = now;
+  if (!job) return {};
   if (event === "queued") return { lost: 0, job: { ...job, queue: { position: data.position, eta_s: data.eta_s } } };
   if (event === "started") return { lost: 0, job: { ...job, status: isFinal(job) ? job.status : "running", queue: null } };
   if (event === "preview") return { lost: 0, preview: data.href };
@@ -116,6 +118,7 @@ function changed(now, { event, data }) {
 
 /** Read a stream of events by fetch, from the last that was heard. @param {string} id @param {{last: number}} heard @param {(event: {event: string, data: any}) => void} tell @param {AbortSignal} stop */
 async function stream(id, heard, tell, stop) {
+  /** @type {Record<string, string>} */
   const headers = heard.last ? { "Last-Event-ID": String(heard.last) } : {};
   const answer = await ask(`/v1/jobs/${id}/events`, { form: "text/event-stream", headers, signal: stop });
   if (answer.status === 204 || !answer.body) return;

@@ -2,8 +2,6 @@
 import { html, useEffect, useRef, useState } from "./html.js";
 import { Blot } from "./blot.js";
 import { Icon } from "./icons.js";
-import { picture } from "./picture.js";
-import { link } from "./route.js";
 import { folded, percent, t } from "./words.js";
 
 /** SVG, because `width="93%"` is an attribute there, which the policy of the page allows. @param {{items: {label: string, score: number}[], kind?: string}} props */
@@ -98,14 +96,6 @@ export function Combo({ label, value, find, onChoose }) {
     <ul role="listbox" id="${id}-list" aria-label=${label} hidden=${shown.length === 0}>${shown.map((one, place) => html`<li key=${one.label} id="${id}-${place}" role="option"
       aria-selected=${place === at} onPointerDown=${(event) => { event.preventDefault(); take(one); }}>${one.display}
       ${folded(one.label) !== folded(one.display) && html`<span>${one.label}</span>`}</li>`)}</ul></div>`;
-}
-
-/** The picture where it is not the view's main thing, and the way to another. */
-export function Dock() {
-  const now = picture.value;
-  if (!now) return null;
-  return html`<div class="dock"><img src=${now.url} alt=${t("picture.yours")} /><p class="small"><b>${now.name}</b><br /><span class="quiet">${now.width} × ${now.height}</span></p>
-    <a class="btn" href=${link("classify", "", { p: now.id })} aria-label=${t("picture.other")}><${Icon} name="swap" /><span>${t("picture.other")}</span></a></div>`;
 }
 
 /** @param {{title: string, text: string, children?: any}} props */

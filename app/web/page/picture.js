@@ -1,6 +1,6 @@
 // The picture that all views are about. It travels in the link (`p`), and is kept in this browser when it is one's own.
 import { effect, signal, untracked } from "./html.js";
-import { choose, route, view } from "./route.js";
+import { choose, go, route, view } from "./route.js";
 import { keepPicture, keptPicture } from "./store.js";
 
 const UNTOUCHED_PIXELS = 4e6;
@@ -31,33 +31,38 @@ async function made(id, name, blob) {
 
 /** 0 × 0 for what the browser cannot show; the service may, or says what it is. @param {Blob} blob */
 async function sizeOf(blob) {
-  try {
-    const bitmap = await createImageBitmap(blob);
-    const { width, height } = bitmap;
-    bitmap.close();
-    return { width, height };
-  } catch {
-    return { width: 0, height: 0 };
-  }
+  const bitmap = await createImageBitmap(blob).catch(() => null);
+  const { width, height } = bitmap ?? { width: 0, height: 0 };
+  bitmap?.close();
+  return { width, height };
 }
 
-/** The blob, made smaller if it has more pixels than `pixels`. @param {Blob} blob @returns {Promise<Blob>} */
-export async function withinPixels(blob, pixels = UNTOUCHED_PIXELS) {
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(blob);
-  } catch {
-    return blob;
-  }
-  const scale = Math.sqrt(pixels / (bitmap.width * bitmap.height));
-  if (scale >= 1) return blob;
+/**
+ * The blob on a canvas, `scale` times as large; gone again when `work` is done.
+ * @template T @param {Blob} blob @param {(canvas: HTMLCanvasElement, context: CanvasRenderingContext2D) => Promise<T>} work @param {(width: number, height: number) => number} [scale]
+ * @returns {Promise<T>}
+ */
+export async function whileDrawn(blob, work, scale = () => 1) {
+  const bitmap = await createImageBitmap(blob);
+  const factor = scale(bitmap.width, bitmap.height);
   const canvas = document.createElement("canvas");
-  canvas.width = Math.round(bitmap.width * scale);
-  canvas.height = Math.round(bitmap.height * scale);
+  canvas.width = Math.round(bitmap.width * factor);
+  canvas.height = Math.round(bitmap.height * factor);
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob((smaller) => resolve(smaller ?? blob), "image/jpeg", 0.92));
+  bitmap.close();
+  return work(canvas, context);
+}
+
+/** @param {HTMLCanvasElement} canvas @param {string} form @returns {Promise<Blob>} */
+export const encoded = (canvas, form) => new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no picture"))), form, 0.92));
+
+/** The blob, made smaller if it has more pixels than `pixels`. @param {Blob} blob @returns {Promise<Blob>} */
+export async function withinPixels(blob, pixels = UNTOUCHED_PIXELS) {
+  const { width, height } = await sizeOf(blob);
+  if (width * height <= pixels) return blob;
+  return whileDrawn(blob, (canvas) => encoded(canvas, "image/jpeg"), () => Math.sqrt(pixels / (width * height)));
 }
 
 /** Make this the picture. @param {Blob} blob @param {string} name */
@@ -71,11 +76,13 @@ export async function use(blob, name) {
   choose({ p: id });
 }
 
-/** What was dropped, pasted or chosen: one picture, or many for a table. @param {Iterable<File>} files */
+/** What was dropped, pasted or chosen: one picture, or many for a table, which Classify shows. @param {Iterable<File>} files */
 export async function useFiles(files) {
   const found = [...files];
-  if (found.length > 1) many.value = found;
-  else if (found.length === 1) await use(found[0], found[0].name || "picture.png");
+  if (found.length > 1) {
+    many.value = found;
+    if (view.value !== "classify") go("classify", "", {});
+  } else if (found.length === 1) await use(found[0], found[0].name || "picture.png");
 }
 
 /** @param {string} id */
@@ -85,7 +92,7 @@ export function useSample(id) {
 }
 
 /** The name in the link leads to the picture: of a sample, or one that is kept here. @param {string} id */
-async function load(id) {
+export async function pictureNamed(id) {
   const sample = SAMPLES.find((one) => one.id === id);
   if (sample) return made(id, sample.file, await (await fetch(`/samples/${sample.file}`)).blob());
   const kept = await keptPicture(id);
@@ -98,8 +105,8 @@ effect(() => {
   const wanted = route.value.choices.p ?? untracked(() => picture.value?.id) ?? BY_VIEW[view.value] ?? "cat";
   if (wanted === latest || wanted === untracked(() => picture.value?.id)) return;
   latest = wanted;
-  load(wanted)
-    .then((found) => found ?? load("cat"))
+  pictureNamed(wanted)
+    .then((found) => found ?? pictureNamed("cat"))
     .then((found) => {
       if (latest === wanted) picture.value = found;
     })

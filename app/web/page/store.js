@@ -56,6 +56,15 @@ export async function keepPicture(picture) {
   }
 }
 
+/** The names of those that are kept, newest first. @returns {Promise<string[]>} */
+export async function keptNames() {
+  try {
+    return (await inPictures("readonly", (store) => store.getAll())).sort((a, b) => b.at - a.at).map((one) => one.id);
+  } catch {
+    return [];
+  }
+}
+
 /** @param {string} id @returns {Promise<{id: string, name: string, blob: Blob} | undefined>} */
 export async function keptPicture(id) {
   try {

@@ -1,22 +1,28 @@
 // The page speaks English and Turkish; whatever is read is in words/en.json and words/tr.json, under the same keys.
-import { computed, html, signal } from "./html.js";
+import { batch, computed, html, signal } from "./html.js";
 import { remember } from "./store.js";
 
-const [en, tr] = await Promise.all(["en", "tr"].map(async (name) => (await fetch(`/page/words/${name}.json`)).json()));
-const CATALOGUES = { en, tr };
+/** @param {string} name @returns {Promise<Record<string, string>>} */
+const catalogue = async (name) => (await fetch(`/page/words/${name}.json`)).json();
 
 export const language = signal(/** @type {"en" | "tr"} */ (document.documentElement.lang));
+const words = signal(await catalogue(language.value));
 
-/** @param {"en" | "tr"} chosen */
-export function speak(chosen) {
+/** Without the service, the page keeps the language that it has. @param {"en" | "tr"} chosen */
+export async function speak(chosen) {
+  const found = await catalogue(chosen).catch(() => null);
+  if (!found) return;
   document.documentElement.lang = chosen;
-  language.value = chosen;
   remember("language", chosen);
+  batch(() => {
+    words.value = found;
+    language.value = chosen;
+  });
 }
 
 /** The words of a key, with `{name}` replaced. @param {string} key @param {Record<string, unknown>} [values] @returns {string} */
 export function t(key, values) {
-  const found = CATALOGUES[language.value][key] ?? key.split(".").at(-1) ?? key; // what a newer service names speaks for itself
+  const found = words.value[key] ?? key.split(".").at(-1) ?? key; // what a newer service names speaks for itself
   return values ? found.replace(/\{(\w+)\}/g, (_, name) => String(values[name])) : found;
 }
 

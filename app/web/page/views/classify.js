@@ -2,23 +2,17 @@
 import { html, useState } from "../html.js";
 import { ask, askJson } from "../api.js";
 import { Trouble, Waiting, useAnswer, useUrl } from "../asking.js";
-import { cameraOpen } from "../camera.js";
-import { Icon } from "../icons.js";
+import { useClassification } from "../classification.js";
 import { model, models } from "../models.js";
-import { Answers, Choice, Foot, Head, Pick, Switch, Who, quoted } from "../parts.js";
-import { SAMPLES, many, picture, use, useFiles, useSample } from "../picture.js";
+import { Answers, Foot, Head, Pick, Switch, Who, quoted } from "../parts.js";
+import { many, picture } from "../picture.js";
+import { PictureTools, Samples } from "../picture_tools.js";
 import { link } from "../route.js";
 import { article, language, percent, plain, rich, t } from "../words.js";
 import { Many } from "./many.js";
 
 const UNKNOWN_FROM = 0.5;
 const METHODS = ["grad_cam", "integrated_gradients", "occlusion"];
-
-/** @param {string} name @param {import("../picture.js").Picture | null} shown @param {number} count */
-export function useClassification(name, shown, count = 5) {
-  const spoken = language.value;
-  return useAnswer(shown && ((stop) => askJson("/v1/classify", { method: "POST", query: { model: name, lang: spoken, top_k: count }, body: shown.blob, signal: stop })), [name, shown, spoken]);
-}
 
 /** The sentence; who only knows a few words says so when none fits. @param {{found: any}} props */
 export function Sentence({ found }) {
@@ -51,29 +45,11 @@ function Photo({ shown, found }) {
   } : null, [why, shown, Boolean(found), ...Object.values(about)]);
   const url = useUrl(why ? heat.value?.blob : null);
   return html`<div class="pic ${why && heat.busy ? "busy" : ""}"><img src=${shown.url} alt=${found ? t("picture.alt", { name: found.predictions[0].display }) : t("picture.yours")} class="sq" />
-      ${url && html`<img src=${url} class="over sq" style=${{ opacity: opacity / 100 }} alt=${t("heat.alt", { where: heat.value.where })} />`}
+      ${url && html`<img src=${url} class="over sq" style=${{ opacity: opacity / 100 }} alt=${t("heat.alt", { where: heat.value?.where })} />`}
       <${Switch} kind="onpic" checked=${why} onChange=${setWhy}>${t("classify.why")}<//></div>
     ${why && html`<div class="heat stack-s"><${Trouble} problem=${heat.problem} /><div class="two"><${Pick} label=${t("heat.method")} value=${method} onChange=${setMethod} options=${METHODS.map((name) => [name, t(`method.${name}`)])} />
       <${Pick} label=${t("heat.target")} value=${about.target} onChange=${setTarget} options=${[["", t("heat.likeliest")], ...(found?.predictions ?? []).map((one) => [one.label, one.display])]} /></div>
       <label class="field"><span>${t("heat.opacity")}</span><input type="range" min="0" max="100" value=${opacity} onInput=${(event) => setOpacity(Number(event.target.value))} /></label></div>`}`;
-}
-
-export const Samples = () => html`<div class="pictools samples" role="group" aria-label=${t("picture.samples")}>${SAMPLES.map((one) => html`<button key=${one.id} type="button"
-  aria-pressed=${picture.value?.id === one.id} onClick=${() => useSample(one.id)}><img src="/samples/${one.file}" alt=${t(`sample.${one.id}`)} /></button>`)}</div>`;
-
-async function paste() {
-  for (const item of await navigator.clipboard.read()) {
-    const type = item.types.find((name) => name.startsWith("image/"));
-    if (type) return use(await item.getType(type), "clipboard.png");
-  }
-  return undefined;
-}
-
-/** @param {{live?: string}} props */
-export function PictureTools({ live }) {
-  return html`<div class="pictools"><label class="btn file"><${Icon} name="up" /><span>${t("picture.choose")}</span><input id="choose" type="file" class="vh" multiple accept="image/*" onChange=${(event) => { useFiles(event.target.files); event.target.value = ""; }} /></label>
-    <button type="button" class="btn" onClick=${() => { cameraOpen.value = { model: live, take: use }; }}><${Icon} name="cam" />${t("picture.camera")}</button>
-    ${navigator.clipboard?.read && html`<button type="button" class="btn" onClick=${() => paste().catch(() => {})}><${Icon} name="paste" />${t("picture.paste")}</button>`}</div>`;
 }
 
 /** @param {{name: string, shown: import("../picture.js").Picture}} props */
@@ -105,13 +81,13 @@ const Result = ({ found, shown }) => html`<div class="stack"><${Who} name=${foun
 export function Classify() {
   const shown = picture.value;
   const name = model.value;
-  const { value: found, busy, problem } = useClassification(name, shown);
+  const { value: found, busy, problem } = useClassification(name, many.value.length > 1 ? null : shown);
   if (many.value.length > 1) return html`<${Many} files=${many.value} />`;
   const where = `${location.origin}/v1/classify?model=${name}`;
   const file = shown?.name ?? "cat.jpg";
   return html`<${Head} title=${t("classify.title")} text=${t("classify.text")} /><div class="grid v1"><div class="c6"><div class="hero-pic">
     ${shown ? html`<${Photo} key=${shown.id} shown=${shown} found=${problem ? null : found} />` : html`<${Waiting} />`}<${Samples} /><${PictureTools} live=${name} /></div></div>
     <div class="c6 ${busy ? "busy" : ""}" aria-busy=${busy}>${problem ? html`<${Trouble} problem=${problem} />` : found && html`<${Result} found=${found} shown=${shown} />`}
-    <${Foot} curl=${`curl --data-binary @${quoted(file)} ${quoted(where)}`} recipe=${{ kind: "classification", model: found?.model, image: found?.image }} end=${found && t("time.ms", { n: plain(found.timing_ms.total) })}
-      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    print(inkblot.classify([Path("${file}").read_bytes()], model="${name}"))`} /></div></div>`;
+    ${(found || problem) && html`<${Foot} curl=${`curl --data-binary @${quoted(file)} ${quoted(where)}`} recipe=${{ kind: "classification", model: found?.model, image: found?.image }} end=${found && t("time.ms", { n: plain(found.timing_ms.total) })}
+      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    print(inkblot.classify([Path("${file}").read_bytes()], model="${name}"))`} />`}</div></div>`;
 }

@@ -2,17 +2,18 @@
 import { html, useEffect, useState } from "../html.js";
 import { fetched } from "../api.js";
 import { Note, Trouble, useAnswer } from "../asking.js";
-import { useDisplay } from "../drawer.js";
+import { useClassification } from "../classification.js";
+import { useDisplay } from "../display.js";
 import { Failed, Lost, Queued, Running, useJob, useOrder } from "../job_view.js";
 import { isFinal } from "../jobs.js";
 import { labelsOf, model, search } from "../models.js";
-import { Combo, Dock, Foot, Head, Pick, quoted } from "../parts.js";
-import { picture } from "../picture.js";
+import { Answers, Combo, Foot, Head, Pick, quoted } from "../parts.js";
+import { picture, pictureNamed, use } from "../picture.js";
+import { Dock } from "../picture_tools.js";
 import { change } from "../orders.js";
 import { recipeOf } from "../recipes.js";
-import { go, route } from "../route.js";
+import { choose, go, route } from "../route.js";
 import { article, language, percent, rich, t } from "../words.js";
-import { useClassification } from "./classify.js";
 import { Fooled } from "./fooled.js";
 
 const METHODS = ["robust", "minimal", "pgd", "fgsm", "lesson"];
@@ -37,10 +38,10 @@ function Missed({ now, give, display }) {
     <div class="row"><button type="button" class="btn main" onClick=${() => again({})}>${t("fool.try", { n: next })}</button><button type="button" class="btn" onClick=${() => again({ steps: 80 })}>${t("fool.more")}</button></div><//>`;
 }
 
-/** The picture that a job was about: it is among the files of the job. @param {any} job @param {any} kept */
+/** The picture that a job was about: it is among the files of the job, or kept here. @param {any} job @param {any} kept */
 async function pictureOf(job, kept) {
   const href = job?.result?.files?.original;
-  if (!href) return picture.value;
+  if (!href) return (kept?.picture && (await pictureNamed(kept.picture))) || picture.value;
   const blob = await (await fetched(href)).blob();
   return { id: kept?.picture ?? "", name: "original.png", blob, url: "", width: 0, height: 0 };
 }
@@ -72,6 +73,13 @@ export function Fool() {
     setMethod(input.method);
     if (input.epsilon) setLevels(Math.round(input.epsilon * 255));
   }, [input?.seed, id]);
+  const ended = now.job?.result;
+  useEffect(() => { // what is shown above is what the job is about, also for whoever was sent the link
+    if (!ended || route.value.choices.p) return;
+    const kept = recipeOf(id)?.picture;
+    if (kept) choose({ p: kept });
+    else pictureOf(now.job, null).then((of) => use(of.blob, of.name), () => {});
+  }, [id, Boolean(ended)]);
   const wanted = labels.some((one) => one.label === target) ? target : firstTarget(name, labels, found?.predictions[0].label);
   const query = { model: name, target: wanted, method, epsilon: method === "minimal" ? undefined : `${levels}/255` };
   const start = (event, changes = {}) => {
@@ -101,4 +109,4 @@ export function Fool() {
 
 /** @param {{shown: any, found: any}} props */
 const Before = ({ shown, found }) => html`<div class="grid"><div class="c6">${shown && html`<div class="pic"><img class="sq" src=${shown.url} alt=${t("picture.yours")} /></div>`}</div>
-  <div class="c6 stack">${found && html`<p class="say">${rich("fool.now", { a: article(found.predictions[0].display), name: html`<span class="voice">${found.predictions[0].display}</span>` })}</p>`}<p class="quiet">${t("fool.invite")}</p></div></div>`;
+  <div class="c6 stack">${found && html`<p class="say">${rich("fool.now", { a: article(found.predictions[0].display), name: html`<span class="voice">${found.predictions[0].display}</span>` })}</p><${Answers} predictions=${found.predictions} kind="big" />`}<p class="quiet">${t("fool.invite")}</p></div></div>`;

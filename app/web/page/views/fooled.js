@@ -1,9 +1,10 @@
 // What became of it: before, the change, after; how it looks closely, what it survives, whom else it fools.
 import { html, useState } from "../html.js";
 import { askJson, fetched } from "../api.js";
-import { Trouble, useAnswer } from "../asking.js";
+import { Trouble, useAnswer, useUrl } from "../asking.js";
 import { Icon } from "../icons.js";
 import { ScoreCurve } from "../job_view.js";
+import { AMPLIFIED, withNoise } from "../noise.js";
 import { Answers, Choice, Compare, Flip } from "../parts.js";
 import { use } from "../picture.js";
 import { go } from "../route.js";
@@ -53,17 +54,41 @@ function Proof({ job, display }) {
     <p class="small quiet">${t("fool.measured")}</p><${Again} job=${job} />`;
 }
 
+const MOST_NOISE = 64;
+
+/** Noise of one's own choosing on the same picture, which the network is asked about. @param {any} job @param {number} levels */
+function useNoise(job, levels) {
+  const spoken = language.value;
+  return useAnswer(async (stop) => {
+    const made = await withNoise(await fileOf(job, "original"), levels);
+    const said = await askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 1 }, body: made.noisy, signal: stop });
+    return { ...made, said: said.predictions[0], levels };
+  }, [job.id, levels, spoken]);
+}
+
 /** @param {{job: any, display: (label: string) => string}} props */
 function Control({ job, display }) {
-  const { control, before, after, perturbation } = job.result;
-  const noise = control.noise;
-  return html`<h2 class="h3">${t("fool.noise")}</h2><div class="pair"><figure><img class="pixel" src=${job.result.files.perturbation} alt=${t("fool.change.alt", { k: perturbation.amplified })} /><figcaption class="cap">${t("fool.noise.change")} <b class="voice">${display(after.label)}</b></figcaption></figure>
-    <p>${noise.fooled ? rich("fool.noise.yes", { n: noise.linf }) : rich("fool.noise.no", { n: noise.linf, name: html`<b>${display(before.label)}</b>` })}</p></div>`;
+  const { control: { noise }, before, after, perturbation } = job.result;
+  const same = Math.max(1, Number.parseInt(perturbation.linf, 10));
+  const [levels, set] = useState(same);
+  const { value, problem, busy } = useNoise(job, levels);
+  const url = useUrl(value?.noise);
+  const fooled = value && value.said.label !== before.label;
+  return html`<h2 class="h3">${t("fool.noise")}</h2><div class="two"><figure><img class="pixel sq" src=${job.result.files.perturbation} alt=${t("fool.change.alt", { k: perturbation.amplified })} /><figcaption class="cap">${t("fool.noise.change", { n: perturbation.linf })} <b class="voice">${display(after.label)}</b></figcaption></figure>
+    <figure aria-busy=${busy}>${url ? html`<img class="pixel sq" src=${url} alt=${t("fool.noise.alt", { k: AMPLIFIED })} />` : html`<div class="blotwait"></div>`}<figcaption class="cap" role="status">${value && html`${t("fool.noise.random", { n: `${value.levels}/255` })} <b class=${fooled ? "voice" : ""}>${value.said.display}, ${percent(value.said.score)}</b>`}</figcaption></figure></div>
+    <label class="field"><span>${t("fool.noise.more", { n: levels })}</span><input type="range" min="1" max=${MOST_NOISE} value=${levels} onChange=${(event) => set(Number(event.target.value))} /></label><${Trouble} problem=${problem} />
+    <p>${noise.fooled ? rich("fool.noise.yes", { n: noise.linf }) : rich("fool.noise.no", { n: noise.linf, name: html`<b>${display(before.label)}</b>` })}</p>`;
 }
 
 /** @param {{job: any, display: (label: string) => string}} props */
 const Elsewhere = ({ job, display }) => html`<section class="stack-s"><h2 class="h3">${t("fool.transfer")}</h2>${job.result.transfer.length === 0 ? html`<p class="quiet">${t("fool.transfer.none")}</p>` : html`<ul class="proof">${job.result.transfer.map((one) => html`<li key=${one.model} class=${one.fooled ? "" : "none"}>
   <${Icon} name=${one.fooled ? "check" : "cross"} /><span>${one.model.replace("efficientnet_lite", "Lite")}<span class="vh"> ${t(one.fooled ? "fool.is" : "fool.isnot")}</span></span><span class="pc">${display(one.label)}, ${percent(one.score)}</span></li>`)}</ul>`}</section>`;
+
+/** The steps at which the score was measured anew, and the end. @param {import("../jobs.js").Watched["curve"]} curve @param {any} result */
+function measured(curve, { steps_to_success: steps, after }) {
+  const anew = curve.filter((one, at) => one.score !== curve[at - 1]?.score && one.step !== steps);
+  return steps ? [...anew, { step: steps, score: after.score, loss: 0 }] : anew;
+}
 
 /** @param {{now: any, display: (label: string) => string, least: () => void}} props */
 export function Fooled({ now, display, least }) {
@@ -77,5 +102,5 @@ export function Fooled({ now, display, least }) {
     <hr /><div class="two"><div><h2 class="h4">${t("fool.left.short")}</h2>${before.value && html`<${Answers} predictions=${before.value.predictions} kind="held" />`}</div><div><h2 class="h4">${t("fool.right.short", { n: change.linf })}</h2>${after.value && html`<${Answers} predictions=${after.value.predictions} />`}</div></div>
     <hr /><div class="three"><${Elsewhere} job=${job} display=${display} /><section class="stack-s"><h2 class="h3">${t("fool.little")}</h2><p>${job.input.method === "minimal" ? t("fool.little.is", { n: change.linf, l2: plain(change.l2) }) : t("fool.little.text")}</p>
     ${job.input.method !== "minimal" && html`<button type="button" class="btn" onClick=${least}>${t("fool.little.do")}</button>`}</section>
-    <section class="stack-s"><h2 class="h3">${t("fool.way")}</h2><${ScoreCurve} now=${now} label=${display(job.input.target ?? job.result.after.label)} /><dl class="fact"><dt>${t("fool.steps")}</dt><dd>${job.result.steps_to_success ?? "–"}</dd><dt>L2</dt><dd>${plain(change.l2)}</dd><dt>SSIM</dt><dd>${plain(change.ssim)}</dd></dl></section></div>`;
+    <section class="stack-s"><h2 class="h3">${t("fool.way")}</h2><${ScoreCurve} now=${{ ...now, curve: measured(now.curve, job.result) }} label=${display(job.input.target ?? job.result.after.label)} /><dl class="fact"><dt>${t("fool.steps")}</dt><dd>${job.result.steps_to_success ?? "–"}</dd><dt>L2</dt><dd>${plain(change.l2)}</dd><dt>SSIM</dt><dd>${plain(change.ssim)}</dd></dl></section></div>`;
 }

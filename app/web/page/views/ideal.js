@@ -1,7 +1,7 @@
 // Ideal: the picture learns, and the network stays as it is.
 import { html, useEffect, useState } from "../html.js";
 import { fetched } from "../api.js";
-import { useDisplay } from "../drawer.js";
+import { useDisplay } from "../display.js";
 import { Film } from "../film.js";
 import { Icon } from "../icons.js";
 import { Failed, Lost, Queued, Running, ScoreCurve, useJob, useOrder } from "../job_view.js";
@@ -15,8 +15,9 @@ import { recipeOf } from "../recipes.js";
 import { go, link, route } from "../route.js";
 import { language, percent, rich, t } from "../words.js";
 import { Pair } from "./ideal_pair.js";
+import { Seeds } from "./ideal_seeds.js";
 
-const PRESETS = [["clear", "ideal-persian"], ["fine", "ideal-persian"], ["quick", "film-5"], ["lesson", "ideal-lesson"], ["raw", "ideal-raw"]];
+const PRESETS = ["clear", "fine", "quick", "lesson", "raw"];
 const FIRST = { imagenet: "Persian cat", "cats-vs-dogs": "cat" };
 
 /** @param {{wish: any, set: (change: any) => void, labels: any[]}} props */
@@ -31,8 +32,8 @@ function Order({ wish, set, labels }) {
   };
   const number = (key, low, high) => html`<label class="field"><span>${t(`ideal.${key}`)}</span><input type="number" min=${low} max=${high} value=${wish[key]} placeholder=${t(`ideal.${key}.usual`)} onInput=${(event) => set({ [key]: event.target.value })} /></label>`;
   return html`<form class="stack order" onSubmit=${order}><${Combo} label=${t("ideal.what")} value=${name} find=${(text) => search(labels, text)} onChoose=${(one) => set({ label: one.label })} />
-    <fieldset class="presets"><legend class="lab">${t("ideal.how")}</legend>${PRESETS.map(([key, image]) => html`<label key=${key}><input class="radio-hide" type="radio" name="preset" checked=${wish.preset === key} onChange=${() => set({ preset: key })} />
-      <img src="/page/pictures/${image}.webp" alt="" /><span><b>${t(`preset.${key}`)}</b><span class="small quiet">${t(`preset.${key}.text`)}</span></span></label>`)}</fieldset>
+    <fieldset class="presets"><legend class="lab">${t("ideal.how")}</legend>${PRESETS.map((key) => html`<label key=${key}><input class="radio-hide" type="radio" name="preset" checked=${wish.preset === key} onChange=${() => set({ preset: key })} />
+      <img src="/page/pictures/preset-${key}.webp" alt="" width="56" height="56" /><span><b>${t(`preset.${key}`)}</b><span class="small quiet">${t(`preset.${key}.text`)}</span></span></label>`)}</fieldset>
     <details class="fold"><summary>${t("ideal.more")}</summary><div class="two">${number("steps", 1, 2048)}${number("seed", 0, 9007199254740991)}</div></details>
     <button class="btn main" disabled=${busy || wait > 0 || !wish.label}>${wait ? t("state.in", { what: t("ideal.paint"), n: wait }) : t("ideal.paint")}</button><${Trouble} problem=${problem} /></form>`;
 }
@@ -84,7 +85,7 @@ function Earlier({ job }) {
   const { label, layer, channel } = job.input.objective;
   const name = label ? display(label) : t("job.channel", { layer, channel });
   const checks = job.result.checks.filter((one) => !one.took_part);
-  return html`<a class="figure" href=${link("ideal", job.id)}><img src=${job.result.files.final} alt="" loading="lazy" /><span class="cap"><b>${name}</b><br />${label ? t("ideal.agree", { n: checks.filter((one) => one.agrees).length, of: checks.length }) : job.input.model}</span></a>`;
+  return html`<a class="figure" href=${link("ideal", job.id)}><img src=${job.result.files.final} alt="" loading="lazy" /><span class="cap"><b>${name}</b> ${t(`preset.${job.input.preset}`)}<br />${label ? t("ideal.agree", { n: checks.filter((one) => one.agrees).length, of: checks.length }) : job.input.model}</span></a>`;
 }
 
 export function Ideal() {
@@ -105,11 +106,11 @@ export function Ideal() {
   const title = display(input?.objective?.label ?? "");
   const again = input && (async () => go("ideal", (await paint(input)).id, route.value.choices));
   const request = input ?? { model: name, objective: { label: shown.label }, preset: shown.preset, seed: Number(shown.seed) || 0 };
-  return html`<${Head} title=${t("ideal.title")} text=${t("ideal.text")} /><div class="grid v3"><div class="c3"><${Order} wish=${shown} set=${change} labels=${labels} /></div>
+  return html`<${Head} title=${t("ideal.title")} text=${t("ideal.text")} /><div class="grid v3 ${id ? "" : "rest"}"><div class="c3"><${Order} wish=${shown} set=${change} labels=${labels} /></div>
     <div class="c9" aria-busy=${Boolean(job && !isFinal(job))}>${!id && html`<${Invitation} />`}<${Failed} now=${now} again=${again} />
     ${job?.status === "queued" && html`<${Queued} now=${now} />`}${job?.status === "running" && html`<${Painting} now=${now} title=${title} certain=${t("ideal.certain", { name: title })} />`}
     ${job?.status === "canceled" && html`<${Stopped} now=${now} display=${display} />`}${job?.status === "succeeded" && html`<${Painted} key=${job.id} now=${now} display=${display} />`}</div></div>
-    ${job?.status === "succeeded" && job.input.objective.label && html`<${Pair} job=${job} display=${display} />`}<${Shelf} />
+    ${job?.status === "succeeded" && html`${job.input.objective.label && html`<${Pair} job=${job} display=${display} />`}<${Seeds} key=${job.id} job=${job} />`}<${Shelf} />
     <${Foot} curl=${`curl -H 'Content-Type: application/json' -H 'Prefer: wait=60' -d '${JSON.stringify(request).replaceAll("'", "'\\''")}' ${location.origin}/v1/ideal-images`} recipe=${{ kind: "ideal_image", ...request }} end=${id}
       python=${`from app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    job = inkblot.draw(model=${JSON.stringify(request.model)}, objective=${JSON.stringify(request.objective)}, preset="${request.preset}", seed=${request.seed ?? 0})\n    for event in inkblot.follow(job):\n        print(event)`} />`;
 }

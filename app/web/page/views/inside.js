@@ -1,39 +1,21 @@
 // Look inside: the stages of the network, their channels, and what the answer rests on.
-import { html, useEffect, useRef, useState } from "../html.js";
+import { html, useState } from "../html.js";
 import { address, ask, askJson } from "../api.js";
-import { Trouble, Waiting, useAnswer, useUrl } from "../asking.js";
+import { Trouble, Waiting, useAnswer, useNear, useUrl } from "../asking.js";
+import { useClassification } from "../classification.js";
+import { Tile, activations, stagesOf } from "../feature_maps.js";
 import { Icon } from "../icons.js";
 import { model } from "../models.js";
-import { Choice, Dock, Foot, Head, Pick, Switch, quoted } from "../parts.js";
+import { Choice, Foot, Head, Pick, Switch, quoted } from "../parts.js";
 import { picture } from "../picture.js";
-import { draw, rangeOf, read } from "../npy.js";
+import { Dock } from "../picture_tools.js";
+import { rangeOf } from "../npy.js";
 import { choose, route } from "../route.js";
 import { language, percent, plain, signed, t } from "../words.js";
-import { useClassification } from "./classify.js";
 import { Channel } from "./channel.js";
 
 const METHODS = ["grad_cam", "integrated_gradients", "occlusion"];
 const STAGES = 6;
-
-/** @param {{maps: any, place: number, light?: boolean, range?: [number, number], kind?: string, label?: string}} props */
-export function Tile({ maps, place, light, range, kind = "", label }) {
-  const canvas = useRef(null);
-  useEffect(() => draw(canvas.current, maps, place, { light, range }), [maps, place, light, range?.join()]);
-  return html`<canvas class="pixel ${kind}" ref=${canvas} role=${label ? "img" : undefined} aria-label=${label} aria-hidden=${label ? undefined : true}></canvas>`;
-}
-
-/** The raw activations of some channels of a layer. @param {Blob} blob @param {Record<string, unknown>} query @param {AbortSignal} stop */
-export async function activations(blob, query, stop) {
-  const answer = await ask("/v1/feature-maps", { method: "POST", query, body: blob, form: "application/x-npy", signal: stop });
-  return read(await answer.arrayBuffer());
-}
-
-/** Each stage with its first channel. @param {Blob} blob @param {string} name @param {string} spoken @param {AbortSignal} stop */
-export async function stagesOf(blob, name, spoken, stop) {
-  const listed = (await askJson("/v1/feature-maps", { method: "POST", query: { model: name, channels: "top:1", lang: spoken }, body: blob, signal: stop })).data;
-  const maps = await Promise.all(listed.map((one) => activations(blob, { model: name, layer: one.layer, channels: String(one.channels[0].channel) }, stop)));
-  return listed.map((one, at) => ({ ...one, maps: maps[at] }));
-}
 
 /** @param {number} count @param {number} place */
 const word = (count, place) => t(`stage.${Math.min(STAGES - 1, Math.round(1 + (place * 4) / Math.max(1, count - 1)))}`);
@@ -61,10 +43,11 @@ function Heat({ shown, method, target }) {
 /** @param {{shown: any, found: any}} props */
 function Evidence({ shown, found }) {
   const [target, set] = useState("");
+  const { place, near } = useNear();
   const first = found?.predictions ?? [];
   const wanted = first.some((one) => one.label === target) ? target : (first[0]?.label ?? "");
-  return html`<div class="stack"><div class="row far"><h2 class="h3">${t("inside.why")}</h2><div class="row small"><span>${t("inside.for")}</span><${Pick} bare label=${t("heat.target")} value=${wanted} onChange=${set} options=${first.map((one) => [one.label, `${one.display} ${percent(one.score)}`])} /></div></div>
-    ${wanted && html`<div class="three">${METHODS.map((method) => html`<${Heat} key=${method} shown=${shown} method=${method} target=${wanted} />`)}</div>`}</div>`;
+  return html`<div class="stack" ref=${place}><div class="row far"><h2 class="h3">${t("inside.why")}</h2><div class="row small"><span>${t("inside.for")}</span><${Pick} bare label=${t("heat.target")} value=${wanted} onChange=${set} options=${first.map((one) => [one.label, `${one.display} ${percent(one.score)}`])} /></div></div>
+    ${wanted && near && html`<div class="three">${METHODS.map((method) => html`<${Heat} key=${method} shown=${shown} method=${method} target=${wanted} />`)}</div>`}</div>`;
 }
 
 /** @param {{shown: any, stage: any, title: string}} props */
@@ -94,7 +77,7 @@ function Channels({ shown, stage, title }) {
   if (problem) return html`<div class="c12"><${Trouble} problem=${problem} /></div>`;
   return html`<div class="c7 stack ${busy ? "busy" : ""}" aria-busy=${busy}><div class="row far"><h2 class="h3">${t("inside.channels", { name: title })}</h2><${Choice} label=${t("inside.order")} value=${order} onChange=${setOrder} options=${[["top", t("inside.by.effect")], ["index", t("inside.by.number")]]} /></div>
     ${here ? html`<div class="tiles" role="group" tabindex="0" aria-label=${t("inside.channels", { name: title })}>${here.numbers.channels.map((one, place) => html`<button key=${one.channel} type="button" class="tile" aria-pressed=${place === at} aria-label=${t("inside.tile", { n: one.channel, gives: signed(one.contribution) })} onClick=${() => choose({ channel: String(one.channel) })}>
-      <${Tile} maps=${here.maps} place=${place} range=${range} /><span><b>${one.channel}</b><i>${signed(one.contribution)}</i></span></button>`)}</div>` : html`<${Waiting} />`}
+      <${Tile} maps=${here.maps} place=${place} range=${range} /><span><b>${one.channel}</b><i>${signed(one.contribution)}</i></span></button>`)}</div>` : html`<div class="tiles" role="status" aria-label=${t("state.waiting")}>${Array.from({ length: 16 }, (_, at) => html`<div key=${at} class="tile"><div class="sq blotwait"></div><span> </span></div>`)}</div>`}
     <div class="row"><button type="button" class="btn" onClick=${() => save("image/png", `${stage.layer}.png`)}><${Icon} name="down" />PNG</button><button type="button" class="btn" onClick=${() => save("application/x-npy", `${stage.layer}.npy`)}><${Icon} name="down" />.npy</button>
     <${Switch} checked=${same} onChange=${setSame}>${t("inside.scale")}<//></div></div>
     <div class="c5">${here && html`<${Channel} shown=${shown} maps=${here.maps} place=${at} numbers=${here.numbers.channels[at]} seen=${here.numbers.image.seen} layer=${stage.layer} />`}</div>`;
@@ -112,6 +95,6 @@ export function Inside() {
   const where = address(`${location.origin}/v1/feature-maps`, { model: name, layer: stage?.layer, channels: "top:16" });
   return html`<${Head} title=${t("inside.title")} text=${t("inside.text")}><${Dock} /><//><${Trouble} problem=${problem} />
     ${stages && shown ? html`<div class=${busy ? "busy" : ""}><${Strip} stages=${stages} at=${at} shown=${shown} found=${found} /><hr /><div class="grid v2"><${Channels} shown=${shown} stage=${stage} title=${stage.target.display} /></div><hr /><${Evidence} shown=${shown} found=${found} /></div>` : !problem && html`<${Waiting} />`}
-    <${Foot} curl=${`curl --data-binary @${quoted(file)} ${quoted(where)} -o maps.png`} recipe=${{ kind: "feature_maps", model: name, layer: stage?.layer, channels: "top:16" }} end=${stage?.layer}
-      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    png = inkblot.look_drawn(Path("${file}").read_bytes(), model="${name}", layer="${stage?.layer ?? ""}", channels="top:16")\nPath("maps.png").write_bytes(png)`} />`;
+    ${(stages || problem) && html`<${Foot} curl=${`curl --data-binary @${quoted(file)} ${quoted(where)} -o maps.png`} recipe=${{ kind: "feature_maps", model: name, layer: stage?.layer, channels: "top:16" }} end=${stage?.layer}
+      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    png = inkblot.look_drawn(Path("${file}").read_bytes(), model="${name}", layer="${stage?.layer ?? ""}", channels="top:16")\nPath("maps.png").write_bytes(png)`} />`}`;
 }

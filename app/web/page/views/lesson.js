@@ -1,5 +1,6 @@
 // Lesson: what a newcomer opens on. Five short chapters, each with one thing to try and one question.
 import { html, useEffect, useState } from "../html.js";
+import { useClassification } from "../classification.js";
 import { Icon } from "../icons.js";
 import { Mark } from "../mark.js";
 import { Copy } from "../parts.js";
@@ -7,7 +8,6 @@ import { SAMPLES, picture, use } from "../picture.js";
 import { go, link, route } from "../route.js";
 import { remember, remembered } from "../store.js";
 import { percent, rich, t } from "../words.js";
-import { useClassification } from "./classify.js";
 import { Dream, Heads, Layers, Pets, Trick } from "./lesson_widgets.js";
 
 const CHAPTERS = [
@@ -49,7 +49,7 @@ function Seen() {
   const many = useClassification("imagenet", blot, 1).value?.predictions[0];
   const few = useClassification("cats-vs-dogs", blot, 2).value;
   const neither = few?.unknown?.is_unknown;
-  return html`<p>${t("hero.guess")} ${many ? rich("hero.many", { name: html`<em class="voice">${many.display}</em>`, score: percent(many.score) }) : "…"} ${few ? rich(neither ? "hero.neither" : "hero.few", { name: html`<em class="voice">${few.predictions[0].display}</em>` }) : ""}</p>`;
+  return html`<p>${t("hero.guess")} <span class=${many && few ? "" : "unsaid"}>${rich("hero.many", { name: html`<em class="voice">${many?.display ?? "flatworm"}</em>`, score: percent(many?.score ?? 0.16) })} ${rich(neither || !few ? "hero.neither" : "hero.few", { name: html`<em class="voice">${few?.predictions[0].display}</em>` })}</span></p>`;
 }
 
 /** @param {{done: Set<number>}} props */

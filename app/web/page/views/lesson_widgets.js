@@ -1,8 +1,12 @@
 // The one thing to try in each chapter of the lesson: live, with the picture that one has.
 import { html, useState } from "../html.js";
+import { ANIMALS, animals, portrait } from "../animals.js";
 import { fetched } from "../api.js";
 import { Trouble, Waiting, useAnswer } from "../asking.js";
+import { useClassification } from "../classification.js";
+import { Tile, stagesOf } from "../feature_maps.js";
 import { Icon } from "../icons.js";
+import { Interval } from "../interval.js";
 import { Running, useJob, useOrder } from "../job_view.js";
 import { isFinal } from "../jobs.js";
 import { models } from "../models.js";
@@ -11,9 +15,6 @@ import { Answers, Choice, Compare, Flip } from "../parts.js";
 import { picture } from "../picture.js";
 import { link } from "../route.js";
 import { exactPercent, language, t, whole } from "../words.js";
-import { useClassification } from "./classify.js";
-import { Tile, stagesOf } from "./inside.js";
-import { Interval } from "./report.js";
 
 const HEADS = ["imagenet", "pets", "cats-vs-dogs"];
 const SURE = 1.96;
@@ -62,8 +63,8 @@ export function Trick() {
   const [id, setId] = useState("");
   const now = useJob(id);
   const { busy, problem, give } = useOrder();
-  const done = now.job?.status === "succeeded";
-  const files = done ? { before: now.job.result.files.original, after: now.job.result.files.adversarial } : PREPARED;
+  const done = now.job?.status === "succeeded" ? now.job.result.files : null;
+  const files = done ? { before: done.original, after: done.adversarial } : PREPARED;
   const before = useClassification("cats-vs-dogs", useFile(files.before), 2).value;
   const after = useClassification("cats-vs-dogs", useFile(files.after), 2).value;
   const shown = picture.value;
@@ -73,10 +74,7 @@ export function Trick() {
     ${now.job && !isFinal(now.job) ? html`<${Running} now=${now} label=${t("fool.changing")} stop=${t("state.stop")} />` : html`<button type="button" class="btn" disabled=${busy || !shown} onClick=${start}>${t(done ? "l4.again" : "l4.own")}</button>`}<${Trouble} problem=${problem} /></div></div>`;
 }
 
-const PETS = ["Tarçın", "Pamuk", "Çakır", "Barut"];
 const AMOUNTS = [20, 50, 100, 400, 1000];
-/** @param {string} name */
-const fileOf = (name) => name.toLowerCase().replace("ç", "c").replaceAll("ı", "i");
 
 /** Wilson's interval for a share of 95 %. @param {number} n @returns {[number, number]} */
 function interval(n) {
@@ -84,11 +82,6 @@ function interval(n) {
   const middle = (share + SURE ** 2 / (2 * n)) / (1 + SURE ** 2 / n);
   const half = (SURE * Math.sqrt((share * (1 - share)) / n + SURE ** 2 / (4 * n ** 2))) / (1 + SURE ** 2 / n);
   return [middle - half, middle + half];
-}
-
-async function crops() {
-  const all = PETS.flatMap((label) => [1, 2, 3, 4, 5, 6].map((n) => ({ label, name: `${fileOf(label)}-${n}.webp` })));
-  return Promise.all(all.map(async (one) => ({ ...one, blob: await (await fetch(`/page/pictures/${one.name}`)).blob() })));
 }
 
 /** Four animals that no network knows by name, taught in a second; and what a few pictures can promise. */
@@ -99,8 +92,8 @@ export function Pets() {
   const { busy, problem, give } = useOrder();
   const metrics = now.job?.result?.metrics;
   const n = Number(amount);
-  const start = () => give(async () => setId((await teach({ name: "four-animals", replace: true }, await crops())).id));
-  return html`<div class="stack"><ul class="pets">${PETS.map((name) => html`<li key=${name}><div>${[1, 2, 3, 4].map((at) => html`<img key=${at} src="/page/pictures/${fileOf(name)}-${at}.webp" alt="" />`)}</div><p class="cap"><b>${name}</b></p></li>`)}</ul>
+  const start = () => give(async () => setId((await teach({ name: "four-animals", replace: true }, await animals())).id));
+  return html`<div class="stack"><ul class="pets">${ANIMALS.map((name) => html`<li key=${name}><div>${[1, 2, 3, 4].map((at) => html`<img key=${at} src=${portrait(name, at)} alt="" />`)}</div><p class="cap"><b>${name}</b></p></li>`)}</ul>
     ${metrics ? html`<p role="status">${t("l5.taught", { score: exactPercent(metrics.accuracy), n: metrics.pictures_judged })} <a href=${link("teach", id)}>${t("l5.report")} →</a></p>` : now.job && !isFinal(now.job) ? html`<${Running} now=${now} label=${t("teach.learning")} stop=${t("state.stop")} />`
       : html`<button type="button" class="btn" disabled=${busy} onClick=${start}><${Icon} name="teach" />${t("l5.teach")}</button>`}<${Trouble} problem=${problem} /><hr />
     <div><span class="lab">${t("l5.amount")}</span><${Choice} label=${t("l5.amount")} value=${amount} onChange=${setAmount} options=${AMOUNTS.map((one) => [String(one), whole(one)])} /></div>

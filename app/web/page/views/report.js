@@ -2,6 +2,7 @@
 import { html, useEffect, useState } from "../html.js";
 import { Trouble } from "../asking.js";
 import { Icon } from "../icons.js";
+import { Interval } from "../interval.js";
 import { useOrder } from "../job_view.js";
 import { refreshModels } from "../models.js";
 import { correct } from "../orders.js";
@@ -9,13 +10,6 @@ import { Who } from "../parts.js";
 import { go, link } from "../route.js";
 import { exactPercent, percent, plain, rich, t } from "../words.js";
 import { LearningCurve } from "./learning_curve.js";
-
-/** Where the true figure may lie. @param {{accuracy: number, interval: [number, number], guess: number}} props */
-export function Interval({ accuracy, interval: [low, high], guess }) {
-  const told = { score: exactPercent(accuracy), low: exactPercent(low), high: exactPercent(high), guess: exactPercent(guess) };
-  return html`<svg class="plot interval" role="img" aria-label=${t("report.interval.alt", told)} height="58" width="100%"><rect class="axis" x="0" y="21" width="100%" height="1" /><rect class="band" x="${low * 100}%" y="12" width="${Math.max(0.5, (high - low) * 100)}%" height="20" />
-    <rect class="mark" x="${accuracy * 99.4}%" y="8" width="3" height="28" /><rect class="guess" x="${guess * 100}%" y="8" width="1.5" height="28" /><text x="0" y="54">0</text><text class="ik" x="${guess * 100}%" y="54" text-anchor="middle">${told.guess}</text><text class="lbl" x="100%" y="54" text-anchor="end">${t("report.interval", told)}</text></svg>`;
-}
 
 /** @param {{metrics: any, at: string, choose: (cell: string) => void}} props */
 function Matrix({ metrics, at, choose }) {
@@ -28,11 +22,10 @@ function Matrix({ metrics, at, choose }) {
     })}</tr>`)}</tbody></table></div>`;
 }
 
-/** One mistake at a time: the network's, or one's own? @param {{job: any, cell: string}} props */
-function Mistakes({ job, cell }) {
+/** One mistake at a time: the network's, or one's own? @param {{job: any, cell: string, fixed: Record<string, string | null>, setFixed: (fixed: Record<string, string | null>) => void}} props */
+function Mistakes({ job, cell, fixed, setFixed }) {
   const { busy, problem, give } = useOrder();
   const [at, setAt] = useState(0);
-  const [fixed, setFixed] = useState(/** @type {Record<string, string | null>} */ ({}));
   const worst = job.result.worst.filter((one) => !cell || cell === `${one.true} ${one.predicted}`);
   const one = worst[Math.min(at, worst.length - 1)];
   const corrections = Object.entries(fixed).map(([picture, label]) => ({ picture, label }));
@@ -54,11 +47,12 @@ export function Report({ now }) {
   const { job } = now;
   const { model, version, metrics, warnings, seconds } = job.result;
   const [cell, setCell] = useState("");
+  const [fixed, setFixed] = useState(/** @type {Record<string, string | null>} */ ({}));
   useEffect(() => { refreshModels().catch(() => {}); }, [job.id]);
   return html`<div class="grid"><div class="c5 stack"><${Who} name=${model}>· ${t("report.version", { n: version, s: plain((seconds.features ?? 0) + (seconds.fit ?? 0)) })}<//><p class="big-num" role="status">${exactPercent(metrics.accuracy)}</p>
     <p>${t("report.right", { n: metrics.pictures_judged, guess: exactPercent(metrics.baseline_accuracy) })}</p><${Interval} accuracy=${metrics.accuracy} interval=${metrics.accuracy_interval} guess=${metrics.baseline_accuracy} /><p class="small quiet">${t("report.band")}</p>
     ${warnings.length > 0 && html`<ul class="stack-s">${warnings.map((one) => html`<li key=${one.kind} class="small row nowrap"><${Icon} name="info" /><span>${t(`warning.${one.kind}`, { n: one.pictures.length })}</span></li>`)}</ul>`}</div>
     <div class="c7"><${LearningCurve} now=${now} /></div><div class="c6 card stack"><h2 class="h3">${t("report.mixes")}</h2><${Matrix} metrics=${metrics} at=${cell} choose=${setCell} /></div>
-    <div class="c6 card stack"><h2 class="h3">${t("report.whose")}</h2><${Mistakes} key=${cell} job=${job} cell=${cell} /></div></div><hr />
+    <div class="c6 card stack"><h2 class="h3">${t("report.whose")}</h2><${Mistakes} key=${cell} job=${job} cell=${cell} fixed=${fixed} setFixed=${setFixed} /></div></div><hr />
     <div class="row"><a class="btn main" href=${link("classify", "", { m: model })}>${t("teach.try")} →</a><a class="btn" href="/v1/models/${model}/export" download><${Icon} name="down" />${t("teach.bundle")}</a></div>`;
 }

@@ -1,5 +1,6 @@
 // Teach: classes as columns, a new head in a second, and an honest account of how good it is.
 import { html, useState } from "../html.js";
+import { animals } from "../animals.js";
 import { ask, askJson } from "../api.js";
 import { Trouble, useAnswer } from "../asking.js";
 import { cameraOpen } from "../camera.js";
@@ -39,11 +40,13 @@ function Columns() {
     event.preventDefault();
     await take(await filesOf(event.dataTransfer), t("teach.class", { n: classes.value.length + 1 }));
   };
+  const example = async () => take((await animals()).map(({ label, name, blob }) => ({ folder: label, file: new File([blob], name) })), "");
   const folder = async (event) => take([...event.target.files].map((file) => ({ folder: file.webkitRelativePath.split("/").at(-2) ?? "", file })), t("teach.class", { n: classes.value.length + 1 }));
   return html`<div class="classes" tabindex="0" role="group" aria-label=${t("teach.classes")} onDragOver=${(event) => event.preventDefault()} onDrop=${drop}>${classes.value.map((one) => html`<${Column} key=${one.id} one=${one} />`)}
     <div class="class add"><button type="button" class="btn" onClick=${() => addClass(t("teach.class", { n: classes.value.length + 1 }))}><${Icon} name="plus" />${t("teach.new")}</button>
     <label class="btn file"><${Icon} name="file" />${t("teach.folder")}<input type="file" class="vh" webkitdirectory multiple onChange=${folder} /></label>
-    <label class="btn file">${t("teach.zip")}<input type="file" class="vh" accept=".zip" onChange=${(event) => { archive.value = event.target.files[0] ?? null; }} /></label><p class="small quiet">${t("teach.drop")}</p></div></div>
+    <label class="btn file">${t("teach.zip")}<input type="file" class="vh" accept=".zip" onChange=${(event) => { archive.value = event.target.files[0] ?? null; }} /></label><p class="small quiet">${t("teach.drop")}</p>
+    ${classes.value.length === 0 && html`<button type="button" class="btn bare" onClick=${example}>${t("teach.example")}</button>`}</div></div>
     ${archive.value && html`<p class="note"><${Icon} name="file" /><span>${archive.value.name} <button type="button" class="btn bare" onClick=${() => { archive.value = null; }}>${t("teach.zip.away")}</button></span></p>`}`;
 }
 
@@ -96,8 +99,12 @@ export function Teach() {
   const id = route.value.argument;
   const now = useJob(id);
   const { job } = now;
-  return html`<${Head} title=${t("teach.title")} text=${t("teach.text")} /><${Columns} /><${Order} />${id && html`<hr />`}<div aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} />
+  const course = html`<div key="course" aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} />
     ${job?.status === "queued" && html`<${Queued} now=${now} />`}${job?.status === "running" && html`<div class="grid"><div class="c5"><${Running} now=${now} label=${t("teach.learning")} stop=${t("state.stop")} /><${Lost} now=${now} /></div><div class="c7"><${LearningCurve} now=${now} /></div></div>`}
-    ${job?.status === "canceled" && html`<p class="say" role="status">${t("state.stopped")}</p>`}${job?.status === "succeeded" && html`<${Report} key=${job.id} now=${now} />`}</div><${Mine} />
+    ${job?.status === "canceled" && html`<p class="say" role="status">${t("state.stopped")}</p>`}${job?.status === "succeeded" && html`<${Report} key=${job.id} now=${now} />`}</div>`;
+  const wish = html`<div key="wish"><${Columns} /><${Order} /></div>`;
+  // Who was sent a link, or has begun anew, sees the report first.
+  const parts = classes.value.length === 0 && !archive.value ? [course, html`<hr key="between" />`, wish] : [wish, html`<hr key="between" />`, course];
+  return html`<${Head} title=${t("teach.title")} text=${t("teach.text")} />${id ? parts : wish}<${Mine} />
     <${Foot} curl=${`curl --data-binary @pictures.zip '${location.origin}/v1/models?name=${job?.result?.model ?? "pictures"}'`} recipe=${{ kind: "model", ...(job?.input ?? {}) }} end=${id} python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot, Path("pictures.zip").open("rb") as archive:\n    job = inkblot.teach(archive, name="${job?.result?.model ?? "pictures"}")\n    *_, end = inkblot.follow(job)`} />`;
 }
