@@ -49,6 +49,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="after which somebody is killed at the latest")
     parser.add_argument("--seed", type=int, default=0)
     choices = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # no service is left behind
     with tempfile.TemporaryDirectory() as folder:
         site = Site(Path(folder) / "data", Path(folder) / "log.txt")
         try:

@@ -10,10 +10,12 @@ from uuid import uuid4
 from fastapi import Request
 from uvicorn import Config, Server
 from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.exchange import safety_headers, tell_refusal
 from app.api.problems import MEDIA_TYPE, Problem
+from app.process.http_parser import DeafParser
 
 HEAD_BYTES: Final = 32 * 1024
 """Of a request's line and headers together."""
@@ -22,6 +24,10 @@ HEAD_S: Final = 10.0
 DROPPED_BYTES: Final = 512 * 1024 * 1024
 """Of a body that was answered before all of it had come: most clients look at no answer until they have sent it."""
 DROPPED_S: Final = 30.0
+STALL_S: Final = 60.0
+"""In which a client takes nothing of an answer that does not fit into the system's buffers; then it is given up."""
+PIPELINED: Final = 100
+"""Requests that wait behind another on their connection; with so many no more is read."""
 _TOO_LARGE: Final = f"The request's line and headers have more than {HEAD_BYTES:,} bytes."
 _MALFORMED: Final = "malformed-request"
 
@@ -45,19 +51,35 @@ class _Line:
         self.write, self.is_closing, self.close = transport.write, transport.is_closing, close
 
 
+class _Flow(FlowControl):
+    """uvicorn's lets each request that asks for its body go on reading, whatever waits behind it already."""
+
+    def __init__(self, transport: asyncio.Transport, may_read: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._may_read = may_read
+
+    def resume_reading(self) -> None:
+        if self._may_read():
+            super().resume_reading()
+
+
 class Connection(HttpToolsProtocol):
     """Refuses heads that are too long or too slow; reads and drops, within bounds, bodies that nobody wants."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, lambda: len(self.pipeline) < PIPELINED)
         self._line: Any = _Line(transport, self._close_gently)
         self._began, self._head_is_open, self._head_bytes = False, True, 0
         self._is_refused = self._head_is_too_large = self._drops = self._closes = False
+        self.parser: Any = DeafParser(self)
         self._dropped = 0
         self._timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_S, self._head_is_late)
+        self._stalling: asyncio.TimerHandle | None = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._stop_stalling()
         if self._is_answering():  # uvicorn tells the last of those that were asked at once, which may not run yet
             _tell_gone(self._running)
         super().connection_lost(exc)
@@ -68,15 +90,15 @@ class Connection(HttpToolsProtocol):
             _tell_gone(self._running)
 
     def data_received(self, data: bytes) -> None:
-        if self._drops:
+        if self._drops or self._is_refused:
             self._dropped += len(data)
             if self._dropped > DROPPED_BYTES:
                 self.transport.close()
         if self._is_refused:
             return
-        was_open = self._head_is_open
+        self._began_now, was_open = False, self._head_is_open
         super().data_received(data)
-        if was_open and self._head_is_open:
+        if was_open and self._head_is_open and not self._began_now:  # else only its end belongs to this head
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES:
                 self._refuse(Problem("head-too-large", _TOO_LARGE))
@@ -87,9 +109,20 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._unset_keepalive_if_required()  # which the end of a dropped body has set in the same turn, it may be
         super().on_message_begin()
-        self._began, self._head_is_open, self._head_bytes = True, True, 0
+        self._began = self._began_now = self._head_is_open = True
+        self._head_bytes = self._trailer_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head_is_open:
+            super().on_header(name, value)
+            return
+        self._trailer_bytes += len(name) + len(value) + 4  # behind a body, and nobody reads them
+        if self._trailer_bytes > HEAD_BYTES:
+            raise ValueError("There are too many trailers.")  # as below
 
     def on_headers_complete(self) -> None:
+        if self.parser.begins_anew():
+            return
         self._head_is_open = False
         self._stop_timer()
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_BYTES:
@@ -103,6 +136,8 @@ class Connection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
+        if self.parser.begins_anew():
+            return
         super().on_message_complete()
         if not self._drops:
             return
@@ -125,6 +160,14 @@ class Connection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """Called for whatever the parser cannot take; uvicorn's own answer is plain text."""
         self._refuse(Problem("head-too-large", _TOO_LARGE) if self._head_is_too_large else Problem(_MALFORMED, msg))
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_again(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._stop_stalling()
+        super().resume_writing()
 
     def shutdown(self) -> None:
         if self._is_answering():
@@ -194,6 +237,23 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if closes and self.transport.can_write_eof():
             self.transport.write_eof()
+
+    def _look_again(self, size: int) -> None:
+        self._stop_stalling()
+        self._stalling = self.loop.call_later(STALL_S, self._has_stalled, size)
+
+    def _has_stalled(self, before: int) -> None:
+        """An answer that nobody takes would stay in memory as long as its client lives."""
+        size = self.transport.get_write_buffer_size()
+        if size < before:
+            self._look_again(size)
+        else:
+            self.transport.abort()
+
+    def _stop_stalling(self) -> None:
+        if self._stalling:
+            self._stalling.cancel()
+            self._stalling = None
 
     def _stop_timer(self) -> None:
         if self._timer:

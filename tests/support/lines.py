@@ -27,11 +27,13 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @contextmanager
-def serving(app: Callable[..., Any], *, keep_alive_s: int = 5) -> Iterator[int]:
+def serving(
+    app: Callable[..., Any], *, keep_alive_s: int = 5, connection: type[Connection] = Connection
+) -> Iterator[int]:
     """The port of a server in a thread."""
     config = Config(
         app,
-        http=Connection,
+        http=connection,
         ws="none",
         lifespan="off",
         log_config=None,
