@@ -23,6 +23,8 @@ IDEALS = (
     ("zebra", "raw", 3),
 )
 CENTRES = {"basenji.png": (0.75, 0.5), "cat.jpg": (0.57, 0.5)}
+SUFFIXES = ("ı", "i", "si", "ü", "ü")
+"""Of the numbers from 0 on in Turkish: 2'si, two of them."""
 METHODS = {
     "en": {"grad_cam": "Grad-CAM", "integrated_gradients": "integrated gradients", "occlusion": "occlusion"},
     "tr": {"grad_cam": "Grad-CAM", "integrated_gradients": "tümleşik gradyanlar", "occlusion": "örtme"},
@@ -128,11 +130,15 @@ def ideals(client: Client) -> Mapping[str, Image.Image]:
         agree = sum(check["agrees"] for check in result["checks"])
         made.append((opened(client, result["files"]["final"]), label, preset, agree, len(result["checks"])))
     rows = {}
-    for language, told in (("en", "{} of {} strangers agree"), ("tr", "{1} yabancı ağdan {0} tanesi tanıyor")):
+    for language, told in (("en", "{} of {} held-out networks agree"), ("tr", "{1} yabancı ağın {0}'{2} tanıyor")):
         known = names(client, language)
         rows[language] = row(
             [
-                (picture, known[label] + ("" if preset == "clear" else f" ({preset})"), told.format(agree, others))
+                (
+                    picture,
+                    known[label] + ("" if preset == "clear" else f" ({preset})"),
+                    told.format(agree, others, SUFFIXES[agree]),
+                )
                 for picture, label, preset, agree, others in made
             ]
         )

@@ -116,7 +116,7 @@ class ModelRepository:
                     original_head=True,
                     description={
                         "en": f"{name} with its original ImageNet head",
-                        "tr": f"Özgün ImageNet başlığıyla {name}",
+                        "tr": f"{name}, ImageNet için eğitilmiş sınıflandırma katmanıyla",
                     },
                 )
         return list(found.values())

@@ -44,8 +44,29 @@ export function labelsOf(name) {
   return labels.get(key);
 }
 
+const found = signal(/** @type {Record<string, number[]>} */ ({}));
+const asked = new Set();
+
 /**
- * The classes that a person may mean, best first: by the start of a word, then anywhere, then with one slip of the finger.
+ * What the service finds for a word in the classes of the view's model, best first: kinds, too, so that cat and kedi
+ * find all cats. Nothing until it has answered; then whoever called this in its rendering is rendered again.
+ * @param {string} text
+ */
+function foundByService(text) {
+  const name = model.value;
+  const key = `${name} ${language.value} ${text}`;
+  if (found.value[key] === undefined && !asked.has(key)) {
+    asked.add(key);
+    askJson(`/v1/models/${name}/labels`, { query: { q: text, lang: language.value } }).then(
+      ({ data }) => { found.value = { ...found.value, [key]: data.map((one) => one.index) }; },
+      () => asked.delete(key),
+    );
+  }
+  return found.value[key] ?? [];
+}
+
+/**
+ * The classes that a person may mean, best first: what the service finds, then by the start of a word, anywhere, and with one slip of the finger.
  * @param {Label[]} classes @param {string} text
  */
 export function search(classes, text) {
@@ -58,7 +79,9 @@ export function search(classes, text) {
     if (rank < 9) ranked.push({ one, rank });
   }
   ranked.sort((a, b) => a.rank - b.rank || a.one.display.length - b.one.display.length);
-  return ranked.slice(0, 8).map(({ one }) => one);
+  const here = ranked.map(({ one }) => one);
+  const there = foundByService(text.trim()).flatMap((index) => classes.find((one) => one.index === index) ?? []);
+  return [...new Set([...there, ...here])].slice(0, 8);
 }
 
 /** @param {string} name @param {string} wanted */
