@@ -35,6 +35,7 @@ from app.api.routes import (
     open_inference,
     pages,
     privacy,
+    stability,
     synthesis,
     teach,
 )
@@ -67,6 +68,7 @@ PICTURE_PATHS: Final = (
     "/v1/feature-maps",
     "/v1/features",
     "/v1/explanations",
+    "/v1/stability",
     "/v1/adversarial-images",
     "/v2/",
     "/hf/",
@@ -138,6 +140,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(feature_maps.router, prefix="/v1")
     app.include_router(features.router, prefix="/v1")
     app.include_router(explanations.router, prefix="/v1")
+    app.include_router(stability.router, prefix="/v1")
     app.include_router(models.router, prefix="/v1")
     app.include_router(teach.router, prefix="/v1")
     app.include_router(evaluations.router, prefix="/v1")

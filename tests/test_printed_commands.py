@@ -37,6 +37,7 @@ FOLDERS = (
     "pets/train",
     "brain-mri/train",
     "kediler-kopekler",
+    "test-klasoru",
     "irklar",
     "taramalar",
 )

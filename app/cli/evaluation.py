@@ -86,7 +86,7 @@ def report(result: Mapping[str, Any], language: str) -> None:
     console = page()
     model = result["model"]
     if result["accuracy"] is None:
-        console.print(plain(f"{model}: no picture lies in a folder that says what it shows"), soft_wrap=True)
+        console.print(plain(f"{model}: no picture counts"), soft_wrap=True)
         for one in result["listed"]:
             said = f"  {one['name']}: {one['predicted']} ({percent(one['score'], language)})"
             console.print(plain(said), soft_wrap=True)

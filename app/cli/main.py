@@ -15,7 +15,18 @@ from rich.console import Console
 from rich.text import Text
 
 from app import __version__
-from app.cli import catalogue, classification, evaluation, inspection, jobs, keys, synthesis, teaching, weights
+from app.cli import (
+    catalogue,
+    classification,
+    evaluation,
+    inspection,
+    jobs,
+    keys,
+    stability,
+    synthesis,
+    teaching,
+    weights,
+)
 from app.cli.terminal import AsJson, Lang, Server, plain, print_json, say, spoken, tell
 from app.cli.words import word
 from app.client import DEFAULT_URL, Client, ClientError
@@ -116,6 +127,7 @@ def doctor(as_json: AsJson = False) -> None:
 classification.add_to(app)
 catalogue.add_to(app)
 inspection.add_to(app)
+stability.add_to(app)
 evaluation.add_to(app)
 synthesis.add_to(app)
 jobs.add_to(app)

@@ -61,6 +61,8 @@ class AsyncClient:
     look_drawn = _asks(calls.look_drawn)
     explain = _asks(calls.explain)
     explain_drawn = _asks(calls.explain_drawn)
+    stability = _asks(calls.stability)
+    stability_drawn = _asks(calls.stability_drawn)
     models = _asks(calls.models)
     model = _asks(calls.model)
     labels = _asks(calls.labels)

@@ -84,9 +84,14 @@ def classify(
     top_k: int = 5,
     min_score: float = 0.0,
     lang: str | None = None,
+    stability: bool = False,
 ) -> Call[Prediction]:
-    """What is in a picture. Raises `PictureError`, too, if there is none."""
-    choices = {"model": model, "top_k": top_k, "min_score": min_score, "lang": lang}
+    """What is in a picture; with `stability` also whether that holds after mild changes.
+
+    Raises `PictureError`, too, if there is none.
+    """
+    choices: dict[str, object] = {"model": model, "top_k": top_k, "min_score": min_score, "lang": lang}
+    choices |= {"stability": True} if stability else {}
     return Call(read_object, "POST", "/v1/classify", choices, picture_bytes(picture))
 
 
@@ -115,6 +120,18 @@ def explain_drawn(picture: PictureSource, *, form: str = "png", **choices: objec
     """What `explain` tells as a heat map over the picture, `form` being png or webp."""
     wanted = {**choices, "format": form}
     return Call(read_file, "POST", "/v1/explanations", wanted, picture_bytes(picture))
+
+
+def stability(picture: PictureSource, **choices: object) -> Call[dict[str, Any]]:
+    """How firmly the answer stands, in numbers: `changes`, `target` … as POST /v1/stability takes."""
+    wanted = {**choices, "format": "json"}
+    return Call(read_object, "POST", "/v1/stability", wanted, picture_bytes(picture))
+
+
+def stability_drawn(picture: PictureSource, *, form: str = "png", **choices: object) -> Call[bytes]:
+    """What `stability` tells as a contact sheet, `form` being png or webp."""
+    wanted = {**choices, "format": form}
+    return Call(read_file, "POST", "/v1/stability", wanted, picture_bytes(picture))
 
 
 def models(*, lang: str | None = None) -> Call[list[Model]]:

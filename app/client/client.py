@@ -66,6 +66,8 @@ class Client:
     look_drawn = _asks(calls.look_drawn)
     explain = _asks(calls.explain)
     explain_drawn = _asks(calls.explain_drawn)
+    stability = _asks(calls.stability)
+    stability_drawn = _asks(calls.stability_drawn)
     models = _asks(calls.models)
     model = _asks(calls.model)
     labels = _asks(calls.labels)

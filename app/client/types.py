@@ -32,12 +32,20 @@ class Unknown(TypedDict):
     score: float
 
 
+class MildStability(TypedDict):
+    agreeing: int
+    of: int
+    kept: float
+    suspicious: bool
+
+
 class Prediction(TypedDict):
     object: Literal["prediction"]
     model: ModelOfPrediction
     image: ImageOfPrediction
     predictions: list[ScoredLabel]
     unknown: Unknown | None
+    stability: MildStability | None
     timing_ms: dict[str, float]
 
 

@@ -10,6 +10,7 @@ from app.api.disconnection import while_connected
 from app.api.problems import Problem, responses
 from app.api.schemas.classify import ClassifyChoices, Prediction, PredictionList
 from app.api.schemas.classify import Problem as ProblemOut
+from app.vision.evaluation.stability import MildStability, mild_stability
 
 router = APIRouter(tags=["classify"], dependencies=[Depends(accepts_json)])
 
@@ -75,7 +76,13 @@ async def classify(
         if isinstance(data, Exception):
             raise data
         found = await predictor.classify(classifier, data)
-        return Prediction.of(found, choices, language=language, total_ms=milliseconds_since_start(request))
+        mild = await held(data) if choices.stability else None
+        total_ms = milliseconds_since_start(request)
+        return Prediction.of(found, choices, language=language, total_ms=total_ms, mild=mild)
+
+    async def held(data: bytes) -> MildStability:
+        limits = predictor.limits
+        return await predictor.run_steps(classifier, lambda forward: mild_stability(classifier, forward, data, limits))
 
     async def predict_all() -> list[Prediction | BaseException]:
         return await asyncio.gather(*map(predict, pictures), return_exceptions=True)

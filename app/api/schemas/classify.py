@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.jobs.params import Choices
 from app.vision.classifier import ModelCard
+from app.vision.evaluation.stability import MildStability
 from app.vision.feature_space import UNKNOWN
 from app.vision.labels import Label, Scored
 from app.vision.networks.backbones import BackboneCard, find_weights
@@ -40,6 +41,9 @@ class ClassifyChoices(Choices):
     top_k: int = Field(5, ge=1, le=1000, description="How many classes; more than there are is no error.")
     min_score: Score = Field(0, description="Leave out classes below this probability.")
     lang: Language | None = Field(None, description="Language of `display`; absent: Accept-Language decides.")
+    stability: bool = Field(
+        False, description="Also whether the answer holds after eight mild changes, for nine times the work."
+    )
 
 
 class LabelChoices(Choices):
@@ -103,6 +107,20 @@ class Unknown(BaseModel):
         return None if score is None else cls(is_unknown=score > UNKNOWN, score=round(score, 4))
 
 
+class StabilityOfPrediction(BaseModel):
+    agreeing: int = Field(description="How many mildly changed pictures are taken for the same.")
+    of: int
+    kept: float = Field(description="The share of its score that the answer keeps on average; above 1 if it rises.")
+    suspicious: bool = Field(
+        description="Whether that is less than half, as after small adversarial changes. It finds most `minimal` and "
+        "`pgd` ones, less than half of the `robust` and few `fgsm` ones; docs/benchmarks.md has the rates."
+    )
+
+    @classmethod
+    def of_mild(cls, found: MildStability) -> Self:
+        return cls(agreeing=found.agreeing, of=found.of, kept=round(found.kept, 4), suspicious=found.suspicious)
+
+
 Unknownness = Annotated[
     Unknown | None,
     Field(description="Whether the picture looks like none of the classes; null if the model cannot tell."),
@@ -128,10 +146,19 @@ class Prediction(BaseModel):
     image: ImageOfPrediction
     predictions: list[ScoredLabel] = Field(description="Likeliest first.")
     unknown: Unknownness
+    stability: StabilityOfPrediction | None = Field(None, description="If it was asked for.")
     timing_ms: Timing
 
     @classmethod
-    def of(cls, found: ClassPrediction, choices: ClassifyChoices, *, language: str, total_ms: float) -> Self:
+    def of(
+        cls,
+        found: ClassPrediction,
+        choices: ClassifyChoices,
+        *,
+        language: str,
+        total_ms: float,
+        mild: MildStability | None = None,
+    ) -> Self:
         return cls(
             model=ModelOfPrediction.of(found.card),
             image=ImageOfPrediction(
@@ -141,6 +168,7 @@ class Prediction(BaseModel):
                 ScoredLabel.scored(one, language) for one in found.top(choices.top_k, choices.min_score)
             ],
             unknown=Unknown.of(found.unknown),
+            stability=StabilityOfPrediction.of_mild(mild) if mild else None,
             timing_ms=Timing(
                 decode=round(found.decode_ms, 2),
                 queue=round(found.queue_ms, 2),

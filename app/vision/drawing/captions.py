@@ -27,6 +27,11 @@ _CAPTIONS: Final = {
         "taken_for": "taken for {label}",
         "sure": "score {score}",
         "evidence_for": "evidence for {label}",
+        "how_firm": "“{label}” after {held} of {of} changes",
+        "followed": "{model}; the curves are the score of “{label}”, unchanged {score}",
+        "red_flips": "each row from mild to strong; framed in red: taken for something else",
+        "holds": "always holds",
+        "flips_at": "flips at {severity}",
     },
     "tr": {
         "sheet": "{model} bu görüntüyü nasıl görüyor",
@@ -52,6 +57,11 @@ _CAPTIONS: Final = {
         "taken_for": "{label} sanıldı",
         "sure": "puan {score}",
         "evidence_for": "{label} için kanıt",
+        "how_firm": "{of} değişikliğin {held} tanesinden sonra da “{label}”",
+        "followed": "{model}; eğriler “{label}” puanını gösterir, değiştirilmemiş görüntüde {score}",
+        "red_flips": "her satır hafiften güçlüye; kırmızı çerçeve: başka bir şey sanıldı",
+        "holds": "hep aynı yanıt",
+        "flips_at": "{severity}. düzeyde değişir",
     },
 }
 _PLACES: Final = {

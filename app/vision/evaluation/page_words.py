@@ -23,8 +23,8 @@ WORDS: Final[Mapping[str, Pair]] = {
         "Her sınıf eşit sayıldığında oran {balanced} olur.",
     ),
     "nothing": (
-        "No picture lies in a folder that says what it shows; the table has what the model says of each.",
-        "Hiçbir görüntü ne gösterdiğini söyleyen bir klasörde değil; modelin her biri için yanıtı tablodadır.",
+        "No picture counts; the table has what the model says of each.",
+        "Hesaba katılan görüntü yok; modelin her biri için yanıtı tablodadır.",
     ),
     "remarks": ("What to bear in mind", "Dikkat edilecekler"),
     "understood": ("How the folders were understood", "Klasörler nasıl anlaşıldı"),

@@ -1,0 +1,77 @@
+"""`inkblot stability`: how firmly the answer to a picture stands."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from app.cli.files import Overwrite, place_for
+from app.cli.inspection import Picture, Target
+from app.cli.jobs import PICTURES, Model, problems_told
+from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json
+from app.client import DEFAULT_URL, Client, read_picture
+from app.vision.drawing.numbers import percent
+
+_PAGE: Final = 1000
+"""Columns where no terminal says how many there are."""
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command()(stability)
+
+
+def stability(
+    picture: Picture,
+    target: Target = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--change", help="Only this kind of change, such as jpeg; may be repeated.")
+    ] = None,
+    model: Model = None,
+    lang: Lang = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File ending in .png or .webp; default: named after the picture.")
+    ] = None,
+    overwrite: Overwrite = False,
+    server: Server = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Show how the answer holds when the picture is changed: noise, blur, JPEG, rotation and so on."""
+    language = lang or language_of(os.environ)
+    choices: dict[str, Any] = {"target": target, "changes": changes or None, "model": model, "lang": language}
+    with problems_told(), Client(server) as client:
+        data = read_picture(picture)
+        found = client.stability(data, **choices)
+        if as_json:
+            print_json(found)
+        else:
+            _print(found, language)
+        if out or not as_json:
+            path = place_for(out, f"{Path(picture).stem or 'picture'}-stability.png", PICTURES, overwrite=overwrite)
+            form = path.suffix.lower().removeprefix(".")
+            path.write_bytes(client.stability_drawn(data, form=form, **choices))
+            if not as_json:
+                Console().print(plain(str(path), "bold"), soft_wrap=True)
+
+
+def _print(found: dict[str, Any], language: str) -> None:
+    """A row a change: what it is taken for at each strength, red where that is something else."""
+    console = Console(width=None if sys.stdout.isatty() else _PAGE)
+    table = Table(box=None, pad_edge=False)
+    for title in ("", *(str(one["severity"]) for one in found["changes"][0]["severities"])):
+        table.add_column(title, overflow="fold")
+    for change in found["changes"]:
+        cells = [
+            plain(
+                f"{one['first']['display']} {percent(one['first']['score'], language)}", "" if one["holds"] else "red"
+            )
+            for one in change["severities"]
+        ]
+        table.add_row(plain(change["name"].replace("_", " ")), *cells)
+    first = f"{found['first']['display']} ({percent(found['first']['score'], language)})"
+    held = percent(found["stable_share"], language)
+    console.print(plain(f"{first}: the answer holds after {held} of the changes", "bold"), soft_wrap=True)
+    console.print(table)
