@@ -3,12 +3,14 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import sys
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final, TypedDict
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import uvicorn
 from fastapi import FastAPI
@@ -40,6 +42,7 @@ from app.api.routes import (
     teach,
 )
 from app.api.schemas.open_inference import InferIn
+from app.api.spans import trace_requests
 from app.api.unhandled import Unhandled
 from app.api.upload_turns import UploadTurns
 from app.jobs.files import StorageDownError, StorageFullError
@@ -53,10 +56,14 @@ from app.process.memory import keep_big_blocks
 from app.process.places import CannotServeError, check_places
 from app.process.privacy import close_to_others, write_privately
 from app.settings import Settings
+from app.tracing import Tracing
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository, UnknownModelError
-from app.vision.serving.predictor import DeviceUnavailableError, Predictor
-from app.wiring import job_desk_for, predictor_for, repository_for
+from app.vision.serving.predictor import DeviceUnavailableError, Predictor, allocated_bytes
+from app.wiring import job_desk_for, metrics_for, predictor_for, repository_for
+
+if TYPE_CHECKING:
+    from app.api.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -98,10 +105,14 @@ class State(TypedDict):
 
 def create_app(settings: Settings) -> FastAPI:
     """The service; its default model is loaded in the background once it has started."""
+    metrics = metrics_for(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        predictor = predictor_for(settings, repository_for(settings))
+        models = repository_for(settings)
+        predictor = predictor_for(settings, models, metrics.batch) if metrics else predictor_for(settings, models)
+        if metrics:
+            metrics.watch(predictor.waiting, partial(allocated_bytes, predictor.device))
         loading = asyncio.create_task(_load(predictor))
         following = asyncio.create_task(_follow(predictor.repository)) if settings.files_url else None
         outage = Outage()
@@ -135,7 +146,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         separate_input_output_schemas=False,
     )
-    _surround(app, settings)
+    _surround(app, settings, metrics)
     app.include_router(classify.router, prefix="/v1")
     app.include_router(feature_maps.router, prefix="/v1")
     app.include_router(features.router, prefix="/v1")
@@ -152,13 +163,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(hugging_face.router)
     app.include_router(health.router)
     contract.describe(app, [InferIn, hugging_face.ClassificationInputs])
+    if metrics:
+        app.include_router(health.metrics_router)
     pages.install(app)
     problems.install(app)
     access.describe(app)
     return app
 
 
-def _surround(app: FastAPI, settings: Settings) -> None:
+def _surround(app: FastAPI, settings: Settings, metrics: "Metrics | None") -> None:
     """With what every request goes through, from within to without."""
     origins = settings.allowed_origins
     app.add_middleware(Unhandled)
@@ -173,7 +186,9 @@ def _surround(app: FastAPI, settings: Settings) -> None:
         app.add_middleware(cors, allowed=origins)
     hosts = Hosts(settings.allowed_hosts, listening=settings.host)
     app.add_middleware(Origins, hosts=hosts, allowed=origins)
-    app.add_middleware(Exchange, headers=safety_headers(embeddable=bool(origins)))
+    headers = safety_headers(embeddable=bool(origins))
+    app.add_middleware(Exchange, headers=headers, observe=metrics.observe if metrics else None)
+    app.state.metrics = metrics
 
 
 def _what_passes() -> tuple[type[Exception], ...]:
@@ -231,8 +246,12 @@ def serve(settings: Settings) -> None:
     logs.configure(settings.log_level, settings.log_format)
     close_to_others(settings)
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log
+    app = create_app(settings)
+    tracing = Tracing(os.environ, "service")
+    if tracing.provider:
+        trace_requests(app, tracing.provider)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         host=settings.host,
         port=settings.port,
         http=Connection,
@@ -246,6 +265,7 @@ def serve(settings: Settings) -> None:
     server = HttpServer(config, on_exit=_end_streams)
     with suppress(KeyboardInterrupt):  # which uvicorn raises once more when all is answered
         server.run()
+    tracing.close()
     if not server.started:
         sys.exit(STARTUP_FAILURE)
 

@@ -195,6 +195,9 @@ class Settings:
         "hours for which what was uploaded for a job stays after its end; 0: it goes as the job ends",
     )
     files_max_bytes: int = _setting(5 * 1024 * _MIB, _whole, "room for the files of jobs")
+    metrics: str = _setting(
+        "no", _one_of("yes", "no"), "`yes`: GET /metrics, for Prometheus; where there are keys, for admins"
+    )
     log_level: str = _setting("info", _one_of("debug", "info", "warning", "error"), "how much is logged")
     log_format: LogFormat = _setting(
         "auto",

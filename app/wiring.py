@@ -1,5 +1,6 @@
 """Puts what the processes are made of together from the settings: models, predictor, queue, stores, training."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from app.vision.serving.predictor import Predictor, pick_device
 
 if TYPE_CHECKING:
     from app.api.dependencies import JobDesk
+    from app.api.metrics import Metrics
     from app.jobs.kinds.training import TrainingJobs
     from app.jobs.outage import Outage
 
@@ -36,7 +38,9 @@ def _shared_models(folder: Path, url: str) -> SharedModels:
     return ModelMirror(folder, ModelStore(url))
 
 
-def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
+def predictor_for(
+    settings: Settings, repository: ModelRepository, on_batch: Callable[[str, int, float], None] = lambda *_: None
+) -> Predictor:
     return Predictor(
         repository,
         default_model=settings.default_model,
@@ -46,6 +50,7 @@ def predictor_for(settings: Settings, repository: ModelRepository) -> Predictor:
         max_batch=settings.max_batch,
         max_queue=settings.max_queue,
         limits=settings.image_limits,
+        on_batch=on_batch,
     )
 
 
@@ -54,7 +59,8 @@ def job_desk_for(settings: Settings, outage: "Outage | None" = None) -> "JobDesk
     from app.api.dependencies import JobDesk
     from app.jobs.event_stream import EventStream
     from app.jobs.files import FileStore
-    from app.jobs.queue import JobQueue, QueueLimits
+    from app.jobs.job import QueueLimits
+    from app.jobs.queue import JobQueue
 
     files = FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes)
     keep = timedelta(days=settings.jobs_keep_days)
@@ -63,6 +69,15 @@ def job_desk_for(settings: Settings, outage: "Outage | None" = None) -> "JobDesk
     queue = JobQueue(settings.jobs_database, files, limits, outage)
     threads = ThreadPoolExecutor(_DESK_THREADS, thread_name_prefix="jobs")
     return JobDesk(queue, files, EventStream(queue, threads), threads)
+
+
+def metrics_for(settings: Settings) -> "Metrics | None":
+    """None where nobody wants them."""
+    if settings.metrics == "no":
+        return None
+    from app.api.metrics import Metrics
+
+    return Metrics(path.parent.name for path in settings.models_dir.glob("*/model.json"))
 
 
 def training_jobs_for(settings: Settings, models: ModelRepository, *, threads: int) -> "TrainingJobs":

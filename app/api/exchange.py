@@ -3,7 +3,7 @@
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from app.logs import REQUEST_ID
 
 log = logging.getLogger(__name__)
 
+Observe = Callable[[str, str | None, str | None, int, float], None]
 _SANE_ID: Final = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _PROBES: Final = {"/healthz", "/readyz"}
 
@@ -25,8 +26,9 @@ class Exchange:
     path or a query may hold what is nobody's business. A probe that went well is told only at the level debug.
     """
 
-    def __init__(self, app: ASGIApp, *, headers: Mapping[str, str]) -> None:
-        self._app, self._headers = app, headers
+    def __init__(self, app: ASGIApp, *, headers: Mapping[str, str], observe: Observe | None = None) -> None:
+        """`observe` is told of each answer, when it begins: method, route, model, status and seconds."""
+        self._app, self._headers, self._observe = app, headers, observe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -47,6 +49,10 @@ class Exchange:
                 outgoing["X-Request-Id"] = request_id
                 for name, value in self._headers.items():
                     outgoing.setdefault(name, value)
+                if self._observe:
+                    route = _template(scope)
+                    seconds = time.perf_counter() - began
+                    self._observe(scope["method"], route, _model(scope, route, status), status or 0, seconds)
             await send(message)
 
         try:

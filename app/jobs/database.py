@@ -17,6 +17,7 @@ from app.jobs.damage import guard, set_aside
 from app.jobs.files import StorageFullError, is_full
 from app.jobs.job import QueueDownError
 from app.jobs.outage import Outage
+from app.jobs.workers import make_table
 
 Answer = TypeVar("Answer")
 _DOWN: Final = "The queue of the jobs cannot be reached."
@@ -203,3 +204,4 @@ def migrate(engine: sa.Engine, url: str) -> None:
     with engine.connect():  # says what is wrong with the address, before migrations would say it less well
         pass
     DBOS.migrate(url)
+    make_table(engine)

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from functools import partial
 from statistics import median
@@ -219,3 +219,12 @@ def _timed(run: Run[Any], answered: Answer | Exception | None) -> None:
     began = time.perf_counter()
     run.advance(answered)
     run.seconds += time.perf_counter() - began
+
+
+def cancel_unwanted(ours: Mapping[str, Run[Any]], states: Callable[[Iterable[str]], Mapping[str, str]]) -> None:
+    """Cancel the runs of jobs that the database does not, or no longer, call running: canceled, deleted, taken over."""
+    asked = dict(ours)  # others begin while the states are read: those have none yet
+    found = states(asked) if asked else {}
+    for identity, run in asked.items():
+        if found.get(identity) != "PENDING":
+            run.cancel()

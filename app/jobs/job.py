@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,14 @@ class KeyReusedError(ValueError):
 
 
 @dataclass(frozen=True)
+class QueueLimits:
+    per_client: int = 32
+    total: int = 100
+    keep: timedelta = timedelta(days=7)
+    keep_uploads: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True)
 class Order:
     """What a client asks for. `input` is JSON with every default filled in; `upload` the picture that it is about, or
     the file with an archive of many.
@@ -67,6 +75,8 @@ class Order:
     input: Mapping[str, Any]
     upload: bytes | Path | None = None
     owner: str | None = None
+    traceparent: str | None = None
+    """The span of the request (W3C Trace Context), which the job's spans join."""
 
 
 @dataclass(frozen=True)

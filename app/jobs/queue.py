@@ -8,8 +8,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
@@ -25,12 +25,14 @@ from app.jobs.job import (
     Job,
     JobExpiredError,
     Order,
+    QueueLimits,
     Status,
     TooManyJobsError,
     UnknownJobError,
 )
 from app.jobs.outage import Outage
 from app.jobs.tables import SERIALIZER, WORKFLOW, Tables
+from app.jobs.workers import WorkerSeen, workers_seen
 from app.jobs.workflow import STATUS, digest_of, id_of, job_of, same, uses
 
 QUEUE: Final = "jobs"
@@ -43,14 +45,6 @@ _PATIENCE_S: Final = 3.0
 """Without an answer of the database; then nobody waits for it until it is back."""
 _UNKNOWN_WORK_S: Final = 5.0
 """What a job is expected to take before one of its kind was seen."""
-
-
-@dataclass(frozen=True)
-class QueueLimits:
-    per_client: int = 32
-    total: int = 100
-    keep: timedelta = timedelta(days=7)
-    keep_uploads: timedelta = timedelta(0)
 
 
 class JobQueue:
@@ -163,7 +157,12 @@ class JobQueue:
                 "app_version": VERSION,
                 "authenticated_user": order.client,
                 "priority": self._turn(order.client),
-                "attributes": {"work": f"{order.kind}/{order.flavour}", "digest": digest, "owner": order.owner},
+                "attributes": {
+                    "work": f"{order.kind}/{order.flavour}",
+                    "digest": digest,
+                    "owner": order.owner,
+                    "traceparent": order.traceparent,
+                },
             }
             arguments = (identity, order.kind, dict(order.input), upload)
             if self._ledger is None:
@@ -183,14 +182,14 @@ class JobQueue:
     def check_client(self, identity: str, client: str) -> None:
         """Raises `UnknownJobError` for another's job, in the words for one that there is not."""
         if self._tables.client_of(identity) != client:
-            raise _unknown(identity)
+            raise UnknownJobError(f"There is no job {identity!r}.")
 
     @reaching()
     def get(self, identity: str) -> Job:
         """Raises `UnknownJobError` or `JobExpiredError`."""
         found = self._found(identity)
         if found is None:
-            raise _unknown(identity)
+            raise UnknownJobError(f"There is no job {identity!r}.")
         job = self._job(found)
         if job.expires_at and job.expires_at < datetime.now(UTC):
             raise JobExpiredError(f"The job {identity} ended more than {self._limits.keep.days} days ago.")
@@ -261,6 +260,16 @@ class JobQueue:
             for identity, state in states.items()
         }
 
+    @reaching()
+    def workers(self) -> Sequence[WorkerSeen]:
+        """Those that were seen in the last day, alive or not."""
+        return workers_seen(self._engine)
+
+    @reaching()
+    def depth(self) -> tuple[int, int, float]:
+        """How many jobs wait, how many run, and the seconds for which the oldest has waited."""
+        return self._tables.depth()
+
     def _turn(self, client: str) -> int:
         """The priority of a client's next job: start-time fair queueing (Goyal 1996), each job counting as one.
 
@@ -295,7 +304,3 @@ class JobQueue:
         if job.status is Status.CANCELED and job.started_at is None:  # DBOS forgets it
             return replace(job, started_at=self._tables.started_at(row.workflow_id))
         return job
-
-
-def _unknown(identity: str) -> UnknownJobError:
-    return UnknownJobError(f"There is no job {identity!r}.")

@@ -1,5 +1,6 @@
 """What DBOS's client does not offer, read from the tables that it documents: turns, places in the queue, new events."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -109,6 +110,19 @@ class Tables:
         jobs = self._jobs.c
         query = sa.select(jobs.workflow_uuid, jobs.authenticated_user)
         return dict(self._rows(query.where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))))
+
+    def depth(self) -> tuple[int, int, float]:
+        """How many jobs wait, how many run, and the seconds for which the oldest has waited."""
+        jobs = self._jobs.c
+        query = (
+            sa.select(jobs.status, sa.func.count(), sa.func.min(jobs.created_at))
+            .where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))
+            .group_by(jobs.status)
+        )
+        found = {state: (number, oldest) for state, number, oldest in self._rows(query)}
+        waiting, oldest = found.get("ENQUEUED", (0, None))
+        running, _ = found.get("PENDING", (0, None))
+        return waiting, running, max(0.0, time.time() - oldest / 1e3) if oldest else 0.0
 
     def latest_turn(self, client: str | None = None) -> int:
         """The highest turn that has begun; with a client, that this client was given."""

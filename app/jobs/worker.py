@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -20,7 +20,7 @@ from torch import Tensor
 from app.jobs import dbos_log
 from app.jobs.checkpoint import packed, unpacked
 from app.jobs.database import Alive
-from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
+from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, cancel_unwanted, run_alone
 from app.jobs.failure import failure
 from app.jobs.files import PREVIEW, UPLOAD, FileStore
 from app.jobs.job import DeadlineExceededError, Status
@@ -33,7 +33,9 @@ from app.jobs.patience import StorePatience
 from app.jobs.queue import QUEUE, VERSION
 from app.jobs.remains import Remains
 from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
+from app.jobs.workers import Account
 from app.jobs.writer import Writer
+from app.tracing import Tracing
 from app.vision.ask import Algorithm, Progress, Steps
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,6 @@ _LAST_S: Final = 30.0
 _RECOVERIES: Final = 20
 """A job that so many workers died of is given up; being handed back counts, too."""
 _CHECKPOINT: Final = "checkpoint"
-"""Where that of an order lies which does not say; those of today do."""
 
 Publish = Callable[[str, Mapping[str, Any]], None]
 News = asyncio.Queue[tuple[str, Mapping[str, Any]] | None]
@@ -69,6 +70,8 @@ class Worker:
         running: int,
         keep: timedelta,
         keep_uploads: timedelta,
+        tracing: Tracing,
+        device_bytes: Callable[[], int | None],
         on_thread: Callable[[], Any] = lambda: None,
     ) -> None:
         """`lock` is held (see `database.first_free`), and its name is the worker's. Ended jobs are kept for `keep`."""
@@ -77,6 +80,8 @@ class Worker:
         self._tasks, self._training_jobs = tasks, training_jobs
         self._lock, self._name, self._at_once = lock, lock.name, running
         self._suspected: set[str] = set()
+        self._tracing = tracing
+        self._account = Account(engine, lock.name, device, device_bytes)
         self._keep = keep
         self._tables = Tables(engine)
         self._remains = Remains(engine, files, keep_uploads)
@@ -98,6 +103,7 @@ class Worker:
                 cancel_unwanted(self._ours, self._tables.states)
                 if now - looked > _REAP_S:
                     self._stay_alive()
+                    self._account.tell()
                     self._take_over()
                     looked = now
                 if now - swept > _SWEEP_S:
@@ -116,6 +122,7 @@ class Worker:
             self._writer.afterwards(lambda: None).result(_LAST_S)
         except TimeoutError:
             log.warning("The store of the jobs' files does not answer: jobs go on from older states.")
+        self._account.leave()
 
     def stop(self) -> None:
         """Let every job save its state and leave; they stay marked as running, for whoever comes next."""
@@ -124,7 +131,11 @@ class Worker:
     def _launch(self) -> None:
         @DBOS.step(name="run")
         async def step(identity: str, kind: str, choices: dict[str, Any], upload: str | None) -> dict[str, Any]:
-            return await self._perform(identity, kind, choices, upload)
+            parent = await asyncio.to_thread(self._tables.attributes_of, identity)
+            span = self._tracing.span(f"job {kind}", parent.get("traceparent"), job=identity)
+            with span, self._account.counted(identity, kind) as result:
+                result.update(await self._perform(identity, kind, choices, upload))
+            return result
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=_RECOVERIES)
         async def workflow(
@@ -166,10 +177,13 @@ class Worker:
             loop.call_soon_threadsafe(news.put_nowait, (name, data))
 
         try:
-            run = await self._patience.until_done(self._begin, identity, kind, choices, upload, publish)
-            outcome = await asyncio.wrap_future(run.result)
-            for name, data in outcome.files.items():
-                await self._patience.until_done(self._files.put, identity, name, data)
+            with self._tracing.span("begin"):
+                run = await self._patience.until_done(self._begin, identity, kind, choices, upload, publish)
+            with self._tracing.span("run"):
+                outcome = await asyncio.wrap_future(run.result)
+            with self._tracing.span("files", files=len(outcome.files)):
+                for name, data in outcome.files.items():
+                    await self._patience.until_done(self._files.put, identity, name, data)
             record = {"status": Status.SUCCEEDED.value, "result": outcome.result, "work_s": round(run.seconds, 3)}
         except EngineStoppedError:
             await asyncio.Event().wait()  # the process ends; returning would end the job
@@ -209,6 +223,7 @@ class Worker:
             algorithm = self._tasks.start(kind, choices, picture, resume)
 
         def on_progress(progress: Progress, eta_s: float) -> None:
+            self._account.step(identity, progress.step)
             told = {"step": progress.step, "steps": progress.steps, "score": progress.score, "loss": progress.loss}
             publish("progress", told | {"eta_s": round(eta_s, 2)})
 
@@ -287,12 +302,3 @@ class Worker:
                     DBOS._recover_pending_workflows([name])
                 lock.release()
         self._suspected = free
-
-
-def cancel_unwanted(ours: Mapping[str, Run[Any]], states: Callable[[Iterable[str]], Mapping[str, str]]) -> None:
-    """Cancel the runs of jobs that the database does not, or no longer, call running: canceled, deleted, taken over."""
-    asked = dict(ours)  # others begin while the states are read: those have none yet
-    found = states(asked) if asked else {}
-    for identity, run in asked.items():
-        if found.get(identity) != "PENDING":
-            run.cancel()

@@ -35,6 +35,8 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     from app.jobs.outage import Outage
     from app.jobs.worker import Worker
     from app.process.memory import keep_big_blocks
+    from app.tracing import Tracing
+    from app.vision.serving.predictor import allocated_bytes
     from app.vision.serving.threads import use_threads
     from app.wiring import repository_for, training_jobs_for
 
@@ -51,6 +53,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     outage = Outage()
     engine = open_engine(settings.jobs_database, outage)
     migrate(engine, settings.jobs_database)
+    tracing = Tracing(os.environ, "worker")
     with first_free(engine, platform.node() or "worker") as lock:
         worker = Worker(
             engine,
@@ -62,6 +65,8 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             device=str(models.device),
             running=settings.jobs_running,
             keep=timedelta(days=settings.jobs_keep_days),
+            tracing=tracing,
+            device_bytes=partial(allocated_bytes, models.device),
             keep_uploads=timedelta(hours=settings.keep_uploads),
             on_thread=partial(use_threads, settings.worker_threads),
         )
@@ -71,6 +76,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
             threading.Thread(target=_when_orphaned, args=(worker.stop,), daemon=True).start()
         log.info("The worker %s does %d jobs at once on %s.", lock.name, settings.jobs_running, models.device)
         worker.run()
+    tracing.close()
     logging.shutdown()
     os._exit(0)  # the workflows of jobs that were handed back would wait for ever
 

@@ -31,6 +31,7 @@ NEEDED: Final = {
     ("GET", "/problems/{slug}"): OPEN,
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
+    ("GET", "/metrics"): "admin",
     ("GET", "/v1/privacy"): OPEN,
     ("GET", "/v2/health/live"): OPEN,
     ("GET", "/v2/health/ready"): OPEN,
@@ -86,7 +87,7 @@ def keyed(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A service with keys, in which ayse has a model of her own."""
     folder = tmp_path_factory.mktemp("keyed")
     keys = write_keys(folder / "keys.json")
-    own = replace(settings, data_dir=folder / "var", api_keys=keys, key_requests=0, worker="external")
+    own = replace(settings, data_dir=folder / "var", api_keys=keys, key_requests=0, metrics="yes")
     write_model(own.trained_dir, "hers", owner="ayse")
     write_model(own.trained_dir, "shared")
     with TestClient(create_app(own), raise_server_exceptions=False) as client:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.jobs.files import FileStore
-from app.jobs.queue import JobQueue, QueueLimits
+from app.jobs.job import QueueLimits
+from app.jobs.queue import JobQueue
 from app.settings import Settings
 from tests.support.paths import ROOT
 from tests.support.postgres import running_postgres

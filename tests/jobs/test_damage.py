@@ -14,9 +14,9 @@ from fastapi.testclient import TestClient
 from app.jobs.damage import Ledger, find_damage, guard, set_aside
 from app.jobs.database import open_engine
 from app.jobs.files import FileStore
-from app.jobs.job import Order
+from app.jobs.job import Order, QueueLimits
 from app.jobs.outage import Outage
-from app.jobs.queue import JobQueue, QueueLimits
+from app.jobs.queue import JobQueue
 from app.jobs.remains import Remains
 from app.main import create_app
 from app.settings import Settings

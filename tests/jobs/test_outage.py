@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from app.jobs.database import Alive, open_engine
 from app.jobs.files import FileStore
-from app.jobs.job import Event, Job, Order, QueueDownError, Status
+from app.jobs.job import Event, Job, Order, QueueDownError, QueueLimits, Status
 from app.jobs.outage import Outage
-from app.jobs.queue import JobQueue, QueueLimits
+from app.jobs.queue import JobQueue
 from app.settings import Settings
 from benchmarks.postgres import Postgres
 from tests.support.paths import ROOT

@@ -13,9 +13,9 @@ from obstore.exceptions import GenericError
 
 from app.jobs.database import open_engine, reaching
 from app.jobs.files import FileStore, StorageDownError, StorageFullError
-from app.jobs.job import KeyReusedError, Order, Status, TooManyJobsError, UnknownJobError
+from app.jobs.job import KeyReusedError, Order, QueueLimits, Status, TooManyJobsError, UnknownJobError
 from app.jobs.outage import Outage
-from app.jobs.queue import JobQueue, QueueLimits
+from app.jobs.queue import JobQueue
 from app.settings import Settings
 from tests.support.disks import mounted
 

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from app.jobs.files import FileStore
-from app.jobs.job import Event, Job, Order, Status
-from app.jobs.queue import JobQueue, QueueLimits
+from app.jobs.job import Event, Job, Order, QueueLimits, Status
+from app.jobs.queue import JobQueue
 from app.jobs.remains import Remains
 from app.settings import Settings
 from tests.support.pictures import shape, shapes, zipped

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 
 from app.jobs.checkpoint import unpacked
-from app.jobs.engine import CanceledError, Run, run_alone
+from app.jobs.engine import CanceledError, Run, cancel_unwanted, run_alone
 from app.jobs.files import FileStore
 from app.jobs.job import Event, Job, Order, Status
 from app.jobs.queue import JobQueue
-from app.jobs.worker import cancel_unwanted
 from app.settings import Settings
 from app.vision.ask import Pause, Steps
 from tests.support.waiting import ended, started_twice, wait_until

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from dataclasses import replace
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -32,6 +33,7 @@ from app.jobs.params import (
     IdealImageChoices,
     LabelChoice,
 )
+from app.tracing import traceparent
 from app.vision.networks.layers import find_layer
 from app.vision.synthesis.adversarial_images import TargetIsSourceError
 from app.vision.synthesis.attacks import STEPS
@@ -126,7 +128,7 @@ async def make_adversarial_image(
 
 async def submit(jobs: JobDesk, order: Order, key: str | None, request: Request) -> Response:
     """Accept a job, and answer with it: as it is now, or when it has ended within the seconds of `Prefer: wait=N`."""
-    job = await jobs.ask(jobs.queue.submit, order, key=key)
+    job = await jobs.ask(jobs.queue.submit, replace(order, traceparent=traceparent()), key=key)
     wait = preferred_wait(request)
     if wait and not job.status.is_final:
         job = await wait_for_end(request, jobs, job, wait)

@@ -279,6 +279,9 @@ class BackboneList(BaseModel):
     data: list[BackboneOut]
 
 
+Part = Literal["database", "worker", "disk"]
+
+
 class Health(BaseModel):
     status: Literal["ok", "ready"]
     version: str
@@ -290,5 +293,8 @@ class Ready(Health):
     forward: str = Field(description="What answers: the engine, device and precision that the start-up probe chose.")
     jobs: Literal["ready", "unavailable"] = Field(
         description="Whether slow work is taken; pictures are classified without it."
+    )
+    reasons: dict[Part, str] = Field(
+        description="What does not work while pictures are classified, by its name, in a sentence; mostly nothing."
     )
     notes: list[str] = Field(description="What a person should look at; mostly nothing.")

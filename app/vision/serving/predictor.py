@@ -94,6 +94,11 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def allocated_bytes(device: torch.device) -> int | None:
+    """What this process holds of a GPU; None of any other device."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else None
+
+
 class Predictor:
     """One queue for all models; a batch may mix them, and classifiers of one backbone share its forward pass."""
 
@@ -108,9 +113,11 @@ class Predictor:
         max_batch: int = 16,
         max_queue: int = 256,
         limits: ImageLimits | None = None,
+        on_batch: Callable[[str, int, float], None] = lambda *_: None,
     ) -> None:
+        """`on_batch` is told the model, the pictures and the seconds of each forward pass, on its thread."""
         self.repository, self.device, self.limits = repository, repository.device, limits or ImageLimits()
-        self.default_model = default_model
+        self.default_model, self._on_batch = default_model, on_batch
         self._engine, self._cache_dir = engine, cache_dir
         self._threads = threads if self.device.type == "cpu" else 1
         self._forwards: dict[Backbone, StagedFeatureExtractor] = {}
@@ -180,6 +187,10 @@ class Predictor:
         forward = self._forwards.get(classifier.backbone)
         return forward.name if forward else None
 
+    def waiting(self) -> int:
+        """Pictures that no thread has taken yet."""
+        return len(self._batcher)
+
     def close(self) -> None:
         """End the threads; requests that still wait get no answer."""
         self._batcher.close()
@@ -223,6 +234,7 @@ class Predictor:
             asked = time.perf_counter()
             probabilities, unknown = self._infer(classifier, np.stack([read.canvas for _, read in group]))
             inference_ms = (time.perf_counter() - asked) * 1e3
+            self._on_batch(classifier.card.name, len(group), inference_ms / 1e3)
             for (index, read), row, strange in zip(group, probabilities, unknown, strict=True):
                 upload = uploads[index]
                 answers[index] = Prediction(
