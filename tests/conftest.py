@@ -1,3 +1,4 @@
+import logging
 import os
 import signal
 import subprocess
@@ -10,9 +11,11 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from functools import partialmethod
+from typing import Any
 
 from fastapi.testclient import TestClient
 
+from app.audit import AUDIT
 from app.client import Client
 from app.main import create_app
 from app.settings import Settings
@@ -69,3 +72,21 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
+
+
+@pytest.fixture
+def audited() -> Iterator[list[dict[str, Any]]]:
+    """The fields of what the audit is told; pytest's own capturing depends on whether an earlier test began a log."""
+    told: list[dict[str, Any]] = []
+
+    class Keeper(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.__dict__["fields"])
+
+    logger, keeper = logging.getLogger(AUDIT), Keeper()
+    level = logger.level
+    logger.addHandler(keeper)
+    logger.setLevel(logging.INFO)
+    yield told
+    logger.removeHandler(keeper)
+    logger.setLevel(level)

@@ -1,5 +1,4 @@
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -32,19 +31,14 @@ def test_admin_includes_all(file: Path) -> None:
     assert all(root.may([scope]) for scope in ("predict", "jobs", "teach", "admin"))
 
 
-def test_a_key_that_is_added_or_removed_is_so_at_the_next_request(
-    file: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logging.getLogger("inkblot.audit"), "propagate", True)
-    caplog.set_level(logging.INFO, "inkblot.audit")
+def test_a_key_that_is_added_or_removed_is_so_at_the_next_request(file: Path, audited: list[dict[str, Any]]) -> None:
     ring = KeyRing(file)
     with changing_keys(file) as keys:
         del keys["bora"]
         keys["can"] = Key.made("can", "ink_can", ["jobs"])
     assert ring.find(secret_of("bora")) is None
     assert ring.find("ink_can")
-    (line,) = [record for record in caplog.records if record.name == "inkblot.audit"]
-    fields: dict[str, Any] = line.__dict__["fields"]
+    (fields,) = audited
     assert (fields["action"], fields["added"], fields["removed"]) == ("keys", ["can"], ["bora"])
 
 
