@@ -2,7 +2,7 @@
 import { effect, html, render, signal, useEffect, useRef } from "./html.js";
 import { askJson, reachable, returns, wentAway } from "./api.js";
 import { Waiting, Weather } from "./asking.js";
-import { Camera, cameraOpen } from "./camera.js";
+import { cameraOpen } from "./camera_open.js";
 import { Drawer, Toast } from "./drawer.js";
 import { Credits, Keys } from "./help.js";
 import { Icon } from "./icons.js";
@@ -15,7 +15,7 @@ import { VIEWS, go, route, view } from "./route.js";
 import { remember, remembered } from "./store.js";
 import { language, speak, t } from "./words.js";
 
-/** A view is brought when its tab is pointed at, or at last when it is shown. @type {Record<string, () => Promise<any>>} */
+/** A view, as the camera, is brought when its tab is pointed at, or at last when it is shown. @type {Record<string, () => Promise<any>>} */
 const BROUGHT = {
   lesson: async () => (await import("./views/lesson.js")).Lesson,
   classify: async () => (await import("./views/classify.js")).Classify,
@@ -24,6 +24,7 @@ const BROUGHT = {
   fool: async () => (await import("./views/fool.js")).Fool,
   teach: async () => (await import("./views/teach.js")).Teach,
   job: async () => (await import("./views/job_link.js")).JobLink,
+  camera: async () => (await import("./camera.js")).Camera,
 };
 const here = signal(/** @type {Record<string, any>} */ ({}));
 
@@ -100,8 +101,12 @@ function Page() {
   return html`<svg class="vh" aria-hidden="true" width="0" height="0"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="2" height="6" fill="var(--ink-2)" /></pattern></defs></svg>
     <a class="skip" href="#view" onClick=${(event) => { event.preventDefault(); panel.current.focus(); }}>${t("shell.skip")}</a><${Top} />
     <main class="wrap" id="main"><${Weather} /><section id="view" class="view of-${name}" role="tabpanel" tabindex="-1" aria-labelledby=${name === "job" ? undefined : `tab-${name}`} ref=${panel}><${View} key=${name} /></section></main>
-    <${Bottom} /><${Drawer} /><${Keys} /><${Credits} /><${Toast} />${cameraOpen.value && html`<${Camera} />`}<${Curtain} /><${KeyDialog} />`;
+    <${Bottom} /><${Drawer} /><${Keys} /><${Credits} /><${Toast} />${cameraOpen.value && here.value.camera && html`<${here.value.camera} />`}<${Curtain} /><${KeyDialog} />`;
 }
+
+effect(() => {
+  if (cameraOpen.value) bring("camera").catch(() => { wentAway(); cameraOpen.value = null; });
+});
 
 const dragging = signal(false);
 const Curtain = () => html`<div class="curtain" hidden=${!dragging.value || view.value === "teach"} aria-hidden="true"><p>${t("picture.drop")}</p></div>`;

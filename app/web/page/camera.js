@@ -1,6 +1,7 @@
 // The camera: what it sees is classified several times a second, and kept when one says so.
-import { html, signal, useEffect, useRef, useState } from "./html.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { askJson } from "./api.js";
+import { cameraOpen } from "./camera_open.js";
 import { Icon } from "./icons.js";
 import { Answers } from "./parts.js";
 import { encoded } from "./picture.js";
@@ -8,9 +9,6 @@ import { language, t, whole } from "./words.js";
 
 const LIVE_SIDE = 288;
 const BURST_MS = 250;
-
-/** @typedef {{take: (blob: Blob, name: string) => void, burst?: boolean, model?: string}} Wish */
-export const cameraOpen = signal(/** @type {Wish | null} */ (null));
 
 /** The middle square of what is seen. @param {HTMLVideoElement} video @param {number} side */
 function still(video, side) {
@@ -39,7 +37,7 @@ async function live(video, model, tell, stop) {
 }
 
 export function Camera() {
-  const wish = /** @type {Wish} */ (cameraOpen.value);
+  const wish = /** @type {import("./camera_open.js").Wish} */ (cameraOpen.value);
   const video = useRef(null);
   const dialog = useRef(null);
   const [problem, setProblem] = useState("");

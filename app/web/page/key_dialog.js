@@ -14,7 +14,7 @@ export function KeyDialog() {
   }, [open]);
   const send = (event) => {
     event.preventDefault();
-    give(new FormData(event.target).get("key"));
+    give(String(new FormData(event.target).get("key")));
     event.target.reset();
   };
   return html`<dialog class="camera" ref=${dialog} aria-labelledby="key-title" onClose=${() => asked.value && give("")}><form class="stack-s" onSubmit=${send}>

@@ -1,6 +1,6 @@
 // The ways to a picture: the samples, a file, the camera, the clipboard.
 import { html, useEffect, useRef } from "./html.js";
-import { cameraOpen } from "./camera.js";
+import { cameraOpen } from "./camera_open.js";
 import { Icon } from "./icons.js";
 import { SAMPLES, picture, use, useFiles, useSample } from "./picture.js";
 import { t } from "./words.js";

@@ -3,7 +3,7 @@ import { html, useState } from "../html.js";
 import { animals } from "../animals.js";
 import { ask, askJson } from "../api.js";
 import { Trouble, useAnswer } from "../asking.js";
-import { cameraOpen } from "../camera.js";
+import { cameraOpen } from "../camera_open.js";
 import { addClass, addPictures, archive, changeClass, classes, filesOf, removeClass, take } from "../classroom.js";
 import { Icon } from "../icons.js";
 import { Failed, Lost, Queued, Running, useJob, useOrder } from "../job_view.js";
