@@ -1,23 +1,17 @@
 """`inkblot stability`: how firmly the answer to a picture stands."""
 
-import os
-import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.files import Overwrite, place_for
+from app.cli.files import PICTURES, Overwrite, place_for
 from app.cli.inspection import Picture, Target
-from app.cli.jobs import PICTURES, Model, problems_told
-from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json
+from app.cli.terminal import AsJson, Lang, Model, Server, page, plain, print_json, problems_told, spoken
 from app.client import DEFAULT_URL, Client, read_picture
 from app.vision.drawing.numbers import percent
-
-_PAGE: Final = 1000
-"""Columns where no terminal says how many there are."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -40,7 +34,7 @@ def stability(
     as_json: AsJson = False,
 ) -> None:
     """Show how the answer holds when the picture is changed: noise, blur, JPEG, rotation and so on."""
-    language = lang or language_of(os.environ)
+    language = spoken(lang)
     choices: dict[str, Any] = {"target": target, "changes": changes or None, "model": model, "lang": language}
     with problems_told(), Client(server) as client:
         data = read_picture(picture)
@@ -59,7 +53,7 @@ def stability(
 
 def _print(found: dict[str, Any], language: str) -> None:
     """A row a change: what it is taken for at each strength, red where that is something else."""
-    console = Console(width=None if sys.stdout.isatty() else _PAGE)
+    console = page()
     table = Table(box=None, pad_edge=False)
     for title in ("", *(str(one["severity"]) for one in found["changes"][0]["severities"])):
         table.add_column(title, overflow="fold")

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from app.client import Client
+from tests.support.page import tab_to, violations
 from tests.support.pictures import png, shape
-from tests.web.looking import tab_to, violations
 
 pytestmark = pytest.mark.slow
 

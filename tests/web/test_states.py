@@ -6,9 +6,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from app.client import Client
+from tests.support.page import WORDS, answer_problem, violations
 from tests.support.paths import SAMPLES
-from tests.web.looking import answer_problem, violations
-from tests.web.test_views import WORDS
 
 pytestmark = pytest.mark.slow
 

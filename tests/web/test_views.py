@@ -1,20 +1,13 @@
 """Every view in both languages, both widths, light and dark: quiet, narrow enough, accessible, and translated."""
 
-import json
-
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.paths import ROOT
-from tests.web.looking import settle, violations
+from tests.support.page import WORDS, settle, violations
 
 pytestmark = pytest.mark.slow
 
 VIEWS = ("lesson", "classify", "inside", "ideal", "fool", "teach")
-WORDS = {
-    name: json.loads((ROOT / "app" / "web" / "page" / "words" / f"{name}.json").read_text(encoding="utf-8"))
-    for name in ("en", "tr")
-}
 
 
 def texts(page: Page) -> set[str]:

@@ -1,12 +1,17 @@
 """What several tests do with a page: wait until it has settled, let axe-core look at it, walk it by keyboard."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Locator, Page, Route, expect
 
-AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text(encoding="utf-8")
+from tests.support.paths import ROOT
+
+WORDS = {
+    name: json.loads((ROOT / "app" / "web" / "page" / "words" / f"{name}.json").read_text(encoding="utf-8"))
+    for name in ("en", "tr")
+}
+AXE = (ROOT / "tests" / "web" / "vendor" / "axe.min.js").read_text(encoding="utf-8")
 
 
 def settle(page: Page) -> None:
