@@ -9,10 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from app.cli.files import Overwrite, place_for
+from app.cli.files import PICTURES, Overwrite, place_for
 from app.cli.inspection import Picture, Target
-from app.cli.jobs import PICTURES, Model, problems_told
-from app.cli.terminal import AsJson, Lang, Server, language_of, plain, print_json
+from app.cli.terminal import AsJson, Lang, Model, Server, language_of, plain, print_json, problems_told
 from app.client import DEFAULT_URL, Client, read_picture
 from app.vision.drawing.numbers import percent
 
