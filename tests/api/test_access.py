@@ -16,6 +16,7 @@ from app.settings import Settings
 from app.vision.models.repository import ModelRepository
 from tests.support.keys import OWNERS, bearing, write_keys
 from tests.support.models import write_model
+from tests.support.pictures import shapes, zipped
 from tests.support.service import wait_until_ready
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,7 @@ NEEDED: Final = {
     ("GET", "/v1/models/{name}/export"): "teach",
     ("POST", "/v1/ideal-images"): "jobs",
     ("POST", "/v1/adversarial-images"): "jobs",
+    ("POST", "/v1/evaluations"): "jobs",
     ("GET", "/v1/jobs"): "jobs teach",
     ("GET", "/v1/jobs/{job_id}"): "jobs teach",
     ("DELETE", "/v1/jobs/{job_id}"): "jobs teach",
@@ -193,6 +195,12 @@ def test_anothers_model_is_as_one_that_there_is_not(keyed: TestClient, method: s
 @pytest.mark.parametrize("path", ["classify", "feature-maps", "features", "explanations", "adversarial-images"])
 def test_anothers_model_cannot_be_chosen(keyed: TestClient, cat: bytes, path: str) -> None:
     answer = keyed.post(f"/v1/{path}", params={"model": "hers"}, content=cat, headers=bearing("bora"))
+    assert problem_of(answer) == (404, "unknown-model")
+
+
+@pytest.mark.parametrize("choice", [{"model": "hers"}, {"model": "imagenet", "compare": "hers"}])
+def test_anothers_model_cannot_be_evaluated(keyed: TestClient, choice: Mapping[str, str]) -> None:
+    answer = keyed.post("/v1/evaluations", params=choice, content=zipped(shapes()), headers=bearing("bora"))
     assert problem_of(answer) == (404, "unknown-model")
 
 
