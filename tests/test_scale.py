@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 import yaml  # type: ignore[import-untyped]
 
+from app.api.metrics import Metrics
 from app.jobs.database import migrate, open_engine
 from app.jobs.outage import Outage
 from app.settings import PREFIX, Settings
@@ -103,7 +104,7 @@ def test_what_scales_names_a_workload_that_sets_no_number_itself() -> None:
     assert [each for each in workloads() if "replicas" in each["spec"]] == []
 
 
-@pytest.mark.parametrize("folder", ["base", "gpu"])
+@pytest.mark.parametrize("folder", ["base", "gpu", "observed"])
 def test_the_environment_has_only_settings_that_exist(folder: str) -> None:
     settings = Settings.from_environ(ours(literals("base") | literals(folder)))
     assert settings.worker == "external"
@@ -162,6 +163,18 @@ def test_the_gpus_patches_change_what_is_there() -> None:
                 place = place[int(name) if name.isdigit() else name]
             assert step["op"] == ("replace" if last in place else "add")
     assert Settings.from_environ(ours(literals("gpu"))).device == "cuda"
+
+
+def test_services_are_scaled_by_a_metric_that_they_have() -> None:
+    steps: Any = read(KUBERNETES / "observed/waiting.yaml")[0]
+    (step,) = steps
+    metrics = Metrics(["imagenet"])
+    metrics.watch(lambda: 3, lambda: None)
+    assert f"\n{step['value']['pods']['metric']['name']} 3.0\n" in metrics.text(None).decode()
+    scaled = one("HorizontalPodAutoscaler", "inkblot-api")
+    scaled["spec"]["metrics"].append(step["value"])
+    kubernetes_validate.validate(scaled, "1.31", strict=True)
+    assert Settings.from_environ(ours(literals("observed"))).metrics == "yes"
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from app.cli.terminal import AsJson, Lang, Server, page, plain, problems_told, s
 from app.cli.words import word
 from app.client import DEFAULT_URL, Client
 from app.vision.drawing.numbers import percent
+from app.vision.evaluation.page_words import CHANGE_NAMES
 
 _ROWS: Final = 40
 _WORST: Final = 5
@@ -83,22 +84,24 @@ def judge(
 
 def report(result: Mapping[str, Any], language: str) -> None:
     """The figures, and what to bear in mind, on the terminal."""
-    console = page()
-    model = result["model"]
+    console, model = page(), result["model"]
     if result["accuracy"] is None:
-        console.print(plain(f"{model}: no picture counts"), soft_wrap=True)
+        console.print(plain(word("no_truth", language, model=model)), soft_wrap=True)
         for one in result["listed"]:
             said = f"  {one['name']}: {one['predicted']} ({percent(one['score'], language)})"
             console.print(plain(said), soft_wrap=True)
     else:
         low, high = (percent(end, language) for end in result["interval_95"])
-        right = f"{percent(result['accuracy'], language)} right (95 % interval {low} to {high})"
-        console.print(plain(f"{model}: {right}, of {result['pictures']} pictures", "bold"), soft_wrap=True)
+        shares = {"accuracy": percent(result["accuracy"], language), "low": low, "high": high}
+        found = word("evaluated", language, model=model, pictures=result["pictures"], **shares)
+        console.print(plain(found, "bold"), soft_wrap=True)
         for one in result["understood"]:
-            console.print(plain(f"  {one['folder']} counts as {_shortened(one['classes'])}"), soft_wrap=True)
+            classes = _shortened(one["classes"], language)
+            counted = word("counts_as", language, folder=one["folder"], classes=classes)
+            console.print(plain(f"  {counted}"), soft_wrap=True)
         console.print(_classes(result["per_class"], language))
-        error = percent(result["calibration"]["ece"], language)
-        console.print(f"  its scores are off by {error} on average")
+        off = word("off_by", language, error=percent(result["calibration"]["ece"], language))
+        console.print(plain(f"  {off}"), soft_wrap=True)
         _tell_of_others(console, result, language)
     for one in result["warnings"]:
         console.print(plain(f"  ! {one['detail']}", "yellow"), soft_wrap=True)
@@ -106,32 +109,39 @@ def report(result: Mapping[str, Any], language: str) -> None:
 
 def _tell_of_others(console: Console, result: Mapping[str, Any], language: str) -> None:
     if (unknown := result["unknown"]) and unknown["found"] is not None:
-        found = f"{percent(unknown['found'], language)} of {unknown['pictures']} pictures of none of the classes"
-        alarms = "" if unknown["false_alarms"] is None else percent(unknown["false_alarms"], language)
-        console.print(f"  unknown: found {found}" + (f", false alarms {alarms}" if alarms else ""), soft_wrap=True)
+        found = percent(unknown["found"], language)
+        said = [word("unknown_found", language, found=found, pictures=unknown["pictures"])]
+        if unknown["false_alarms"] is not None:
+            said.append(word("false_alarms", language, share=percent(unknown["false_alarms"], language)))
+        console.print(plain(f"  {', '.join(said)}"), soft_wrap=True)
     if other := result["comparison"]:
-        name, accuracy = other["model"], percent(other["accuracy"], language)
-        alone = f"right alone: {result['model']} {other['only_first']}, {name} {other['only_second']}"
-        chance = f"McNemar p = {other['mcnemar_p']:.3g}"
-        console.print(plain(f"  {name}: {accuracy} right; {alone}; {chance}"), soft_wrap=True)
+        told = {name: other[name] for name in ("model", "only_first", "only_second")}
+        accuracy, chance = percent(other["accuracy"], language), f"{other['mcnemar_p']:.3g}"
+        if language == "tr":
+            chance = chance.replace(".", ",")
+        said_of = word("rival", language, first=result["model"], accuracy=accuracy, p=chance, **told)
+        console.print(plain(f"  {said_of}"), soft_wrap=True)
     if result["corruptions"]:
         console.print(_changes(result["corruptions"], language))
     for one in result["worst"][:_WORST]:
-        said = f"  {one['name']} was taken for {one['display']} ({percent(one['score'], language)})"
-        console.print(plain(said), soft_wrap=True)
+        score = percent(one["score"], language)
+        mistaken = word("taken_for", language, picture=one["name"], label=one["display"], score=score)
+        console.print(plain(f"  {mistaken}"), soft_wrap=True)
 
 
-def _shortened(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def _shortened(names: Sequence[str], language: str) -> str:
+    shown = ", ".join(names[:_SHOWN])
+    more = len(names) - _SHOWN
+    return word("and_more", language, names=shown, number=more) if more > 0 else shown
 
 
 def _classes(per_class: Sequence[Mapping[str, Any]], language: str) -> Table:
     """The weakest folders, if there are many."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("folder", overflow="fold")
-    for title in ("pictures", "recognised", "right when\nnamed", "F1"):
-        table.add_column(title, justify="right")
+    table.add_column(word("folder", language), overflow="fold")
+    for title in ("pictures", "recognised", "right_when_named"):
+        table.add_column(word(title, language), justify="right")
+    table.add_column("F1", justify="right")
     weakest = sorted(per_class, key=lambda one: one["f1"] or 0.0)[:_ROWS]
     for one in weakest if len(per_class) > _ROWS else per_class:
         shares = [one[name] for name in ("recall", "precision", "f1")]
@@ -142,12 +152,12 @@ def _classes(per_class: Sequence[Mapping[str, Any]], language: str) -> Table:
 
 def _changes(corruptions: Sequence[Mapping[str, Any]], language: str) -> Table:
     table = Table(box=None, pad_edge=False)
-    table.add_column("change")
+    table.add_column(word("kind_of_change", language))
     rows: dict[str, list[str]] = {}
     for one in corruptions:
         rows.setdefault(one["name"], []).append(percent(one["accuracy"], language))
     for severity in range(1, 1 + max(map(len, rows.values()))):
         table.add_column(str(severity), justify="right")
     for name, shares in rows.items():
-        table.add_row(name.replace("_", " "), *shares)
+        table.add_row(CHANGE_NAMES[name][language == "tr"], *shares)
     return table

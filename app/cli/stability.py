@@ -10,8 +10,10 @@ from rich.table import Table
 from app.cli.files import PICTURES, Overwrite, place_for
 from app.cli.inspection import Picture, Target
 from app.cli.terminal import AsJson, Lang, Model, Server, page, plain, print_json, problems_told, spoken
+from app.cli.words import word
 from app.client import DEFAULT_URL, Client, read_picture
 from app.vision.drawing.numbers import percent
+from app.vision.evaluation.page_words import CHANGE_NAMES
 
 
 def add_to(app: typer.Typer) -> None:
@@ -64,8 +66,8 @@ def _print(found: dict[str, Any], language: str) -> None:
             )
             for one in change["severities"]
         ]
-        table.add_row(plain(change["name"].replace("_", " ")), *cells)
+        table.add_row(plain(CHANGE_NAMES[change["name"]][language == "tr"]), *cells)
     first = f"{found['first']['display']} ({percent(found['first']['score'], language)})"
     held = percent(found["stable_share"], language)
-    console.print(plain(f"{first}: the answer holds after {held} of the changes", "bold"), soft_wrap=True)
+    console.print(plain(word("stands", language, first=first, share=held), "bold"), soft_wrap=True)
     console.print(table)

@@ -75,6 +75,33 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "drawing": ("drawing {name}", "çiziliyor: {name}"),
     "fooling": ("fooling with {name}", "kandırılıyor: {name}"),
     "teaching": ("teaching {name}", "öğretiliyor: {name}"),
+    # What an evaluation found.
+    "no_truth": (
+        "{model}: no picture lies in a folder that says what it shows",
+        "{model}: hiçbir görüntü, ne gösterdiğini söyleyen bir klasörde değil",
+    ),
+    "evaluated": (
+        "{model}: {accuracy} right (95 % interval {low} to {high}), of {pictures} pictures",
+        "{model}: {accuracy} doğru (%95 güven aralığı {low} – {high}), {pictures} görüntü",
+    ),
+    "counts_as": ("{folder} counts as {classes}", "{folder} klasörü şu sınıflar sayılır: {classes}"),
+    "and_more": ("{names} and {number} more", "{names} ve {number} sınıf daha"),
+    "off_by": ("its scores are off by {error} on average", "puanları ortalama {error} sapıyor"),
+    "unknown_found": (
+        "unknown: found {found} of {pictures} pictures of none of the classes",
+        "bilinmeyen: hiçbir sınıfa ait olmayan {pictures} görüntünün {found} kadarı bulundu",
+    ),
+    "false_alarms": ("false alarms {share}", "yanlış alarm {share}"),
+    "rival": (
+        "{model}: {accuracy} right; right alone: {first} {only_first}, {model} {only_second}; McNemar p = {p}",
+        "{model}: {accuracy} doğru; yalnızca biri doğru: {first} {only_first}, {model} {only_second}; McNemar p = {p}",
+    ),
+    "folder": ("folder", "klasör"),
+    "kind_of_change": ("change", "değişiklik"),
+    "stands": (
+        "{first}: the answer holds after {share} of the changes",
+        "{first}: yanıt, değişikliklerin {share} kadarında aynı kalıyor",
+    ),
     "place": ("place {position} in the queue, about {seconds} s", "sırada {position}., yaklaşık {seconds} sn"),
     "steps": ("step {step} of {steps}{score}, {seconds} s left", "adım {step} / {steps}{score}, {seconds} sn kaldı"),
     "reached": ("{score} for this network", "bu ağa göre {score}"),
