@@ -34,6 +34,7 @@ from app.api.routes import (
     hugging_face,
     jobs,
     models,
+    neighbors,
     open_inference,
     pages,
     privacy,
@@ -76,6 +77,7 @@ PICTURE_PATHS: Final = (
     "/v1/features",
     "/v1/explanations",
     "/v1/stability",
+    "/v1/neighbors",
     "/v1/adversarial-images",
     "/v2/",
     "/hf/",
@@ -152,6 +154,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(features.router, prefix="/v1")
     app.include_router(explanations.router, prefix="/v1")
     app.include_router(stability.router, prefix="/v1")
+    app.include_router(neighbors.router, prefix="/v1")
     app.include_router(models.router, prefix="/v1")
     app.include_router(teach.router, prefix="/v1")
     app.include_router(evaluations.router, prefix="/v1")

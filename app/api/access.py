@@ -34,7 +34,7 @@ RULES: Final = (
     Rule("GET", "/healthz|/readyz|/v2/health/(live|ready)|/v1/privacy", ()),
     Rule("GET", "/v2|/v1/models|/v1/models/[^/]+(/labels|/layers)?|/v1/backbones", _ANY),
     Rule("GET", "/v2/models/[^/]+(/versions/[^/]+)?(/ready)?", _ANY),
-    Rule("POST", "/v1/(classify|feature-maps|features|explanations|stability)", ("predict",)),
+    Rule("POST", "/v1/(classify|feature-maps|features|explanations|stability|neighbors)", ("predict",)),
     Rule("POST", "/v2/models/[^/]+(/versions/[^/]+)?/infer|/hf/models/[^/]+", ("predict",)),
     Rule("POST", "/v1/(ideal-images|adversarial-images|evaluations)", ("jobs",)),
     Rule("GET DELETE", "/v1/jobs|/v1/jobs/[^/]+|/v1/jobs/[^/]+/(events|files/[^/]+)", ("jobs", "teach")),

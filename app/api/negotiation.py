@@ -12,10 +12,11 @@ from app.api.dependencies import milliseconds_since_start
 from app.api.disconnection import while_connected
 from app.api.schemas.classify import Timing
 from app.api.schemas.inspect import LookTiming, timing_of
+from app.vision.evaluation.neighbors import Neighbors
 from app.vision.evaluation.stability import Stability
 from app.vision.inspection.requests import Explanation, Maps
 
-Found = TypeVar("Found", Maps, Explanation, Stability)
+Found = TypeVar("Found", Maps, Explanation, Stability, Neighbors)
 
 MEDIA_TYPES: Final[Mapping[str, str]] = {
     "png": "image/png",

@@ -6,7 +6,7 @@ from pathlib import Path
 from app.api.errors import ProtectedModelError
 from app.vision.classifier import Classifier, ModelCard
 from app.vision.labels import Labels
-from app.vision.models.model_folder import ModelExistsError
+from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
 from app.vision.serving.predictor import Predictor
 
@@ -64,6 +64,10 @@ class OwnModels:
         card = self.card(name)
         if card.is_trained and not self._is_own(card):
             raise ProtectedModelError(name)
+
+    def pictures_of(self, name: str) -> Path | None:
+        """The file with the pictures that a model learned from, which nobody but who taught it sees."""
+        return self._whole.file(name, EXAMPLES) if self._is_own(self.card(name)) else None
 
     def _is_own(self, card: ModelCard) -> bool:
         return self._owner is None or card.owner == self._owner

@@ -115,7 +115,8 @@ KINDS: Final[Mapping[str, Kind]] = {
     "no-examples": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "Its pictures are not known here",
-        "Corrections are for models that were taught here on a frozen backbone; otherwise send the pictures again.",
+        "Corrections and neighbors are for models that were taught here, by you, on a frozen backbone; otherwise send "
+        "the pictures again.",
     ),
     "invalid-archive": Kind(
         HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -1,5 +1,6 @@
 """`inkblot look` and `inkblot explain`: what is inside a network, as files."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -75,7 +76,8 @@ def explain(
     picture: Picture,
     target: Target = None,
     method: Annotated[
-        Literal["grad_cam", "integrated_gradients", "occlusion"], typer.Option(help="How to find it out.")
+        Literal["grad_cam", "integrated_gradients", "occlusion", "neighbors"],
+        typer.Option(help="How to find it out; neighbors are the most similar pictures that the model learned from."),
     ] = "grad_cam",
     layer: Annotated[str | None, typer.Option(help="Of grad_cam; default: the last one that is suggested.")] = None,
     view: Annotated[Literal["overlay", "heat_map"], typer.Option(help="With the photo or without.")] = "overlay",
@@ -98,6 +100,9 @@ def explain(
     choices = {"target": target, "method": method, "layer": layer, "model": model, "lang": spoken(lang)}
     name = f"{_stem(picture)}-{method}{'-sheet' if sheet else ''}.png"
     path = place_for(out, name, PICTURES, overwrite=overwrite)
+    if method == "neighbors":
+        _neighbors(server, picture, {"model": model, "lang": spoken(lang)}, path, as_json=as_json, draws=bool(out))
+        return
     with problems_told(), Client(server) as client:
         data = read_picture(picture)
         if as_json:
@@ -113,6 +118,23 @@ def explain(
             drawn = {"view": view, "opacity": opacity, "colormap": colormap, "caption": caption}
             path.write_bytes(client.explain_drawn(data, form=_form(path), **choices, **drawn))
     if not as_json:
+        say(str(path), "bold")
+
+
+def _neighbors(
+    server: str, picture: str, choices: Mapping[str, Any], path: Path, *, as_json: bool, draws: bool
+) -> None:
+    """Because it looks like these, which the model learned from."""
+    with problems_told(), Client(server) as client:
+        data = read_picture(picture)
+        found = client.neighbors(data, **choices)
+        if as_json:
+            print_json(found)
+        if draws or not as_json:
+            path.write_bytes(client.neighbors_drawn(data, form=_form(path), **choices))
+    if not as_json:
+        for one in found["data"]:
+            say(f"{one['similarity']:.2f}  {one['label']}  {one['name']}")
         say(str(path), "bold")
 
 

@@ -134,6 +134,18 @@ def stability_drawn(picture: PictureSource, *, form: str = "png", **choices: obj
     return Call(read_file, "POST", "/v1/stability", wanted, picture_bytes(picture))
 
 
+def neighbors(picture: PictureSource, **choices: object) -> Call[dict[str, Any]]:
+    """What a model learned from that is most like a picture: `model`, `k` … as POST /v1/neighbors takes."""
+    wanted = {**choices, "format": "json"}
+    return Call(read_object, "POST", "/v1/neighbors", wanted, picture_bytes(picture))
+
+
+def neighbors_drawn(picture: PictureSource, *, form: str = "png", **choices: object) -> Call[bytes]:
+    """What `neighbors` tells as a sheet, `form` being png or webp."""
+    wanted = {**choices, "format": form}
+    return Call(read_file, "POST", "/v1/neighbors", wanted, picture_bytes(picture))
+
+
 def models(*, lang: str | None = None) -> Call[list[Model]]:
     """The cards of all models."""
     return Call(read_list, "GET", "/v1/models", {"lang": lang})

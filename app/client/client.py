@@ -68,6 +68,8 @@ class Client:
     explain_drawn = _asks(calls.explain_drawn)
     stability = _asks(calls.stability)
     stability_drawn = _asks(calls.stability_drawn)
+    neighbors = _asks(calls.neighbors)
+    neighbors_drawn = _asks(calls.neighbors_drawn)
     models = _asks(calls.models)
     model = _asks(calls.model)
     labels = _asks(calls.labels)

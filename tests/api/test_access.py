@@ -40,6 +40,8 @@ NEEDED: Final = {
     ("POST", "/v1/feature-maps"): "predict",
     ("POST", "/v1/features"): "predict",
     ("POST", "/v1/explanations"): "predict",
+    ("POST", "/v1/neighbors"): "predict",
+    ("POST", "/v1/stability"): "predict",
     ("GET", "/v1/models"): EACH,
     ("GET", "/v1/models/{name}"): EACH,
     ("GET", "/v1/models/{name}/labels"): EACH,
