@@ -15,7 +15,7 @@ def test_the_sheet_is_written_and_the_answers_are_told(server: str, tmp_path: Pa
     choices = ("--change", "jpeg", "--change", "motion_blur", "--model", "imagenet", "--server", server)
     status, said, err = run("stability", dog, *choices, "--out", str(out), "--lang", "tr")
     assert status == 0, err
-    assert "motion blur" in said
+    assert "hareket bulanıklığı" in said
     assert "the answer holds after %" in said
     with Image.open(out) as sheet:
         assert (sheet.format, sheet.width > 600) == ("WEBP", True)
