@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 UV     := $(BIN)/uv
 # TORCH_BACKEND=cpu (cu128, rocm6.4 …) picks another build of PyTorch than the registry's default; see `uv pip install --help`.
 TORCH_BACKEND ?=
+# Processes that test; each takes up to 4 GB and, for moments, all cores.
+TESTERS ?= 2
 # Photos with folders a class, for `make models`: see models/README.md.
 DATA ?= ../shared/data
 STRANGERS = --strangers flowers=$(DATA)/flowers/train --strangers brain-mri=$(DATA)/brain-mri/train \
@@ -46,8 +48,8 @@ install: $(VENV)/installed  ## Make .venv and install what the service needs.
 serve: $(VENV)/installed  ## Serve on 127.0.0.1:8000 (INKBLOT_* settings pass through).
 	@exec $(BIN)/inkblot serve
 
-test: $(VENV)/installed-dev  ## Run the tests, with branch coverage.
-	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+test: $(VENV)/installed-dev  ## Run the tests, with branch coverage, in TESTERS processes (2).
+	$(BIN)/python -m pytest -n $(TESTERS) --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 test-fast: $(VENV)/installed-dev  ## The tests of the hour's work: none that starts processes, teaches or optimises.
 	$(BIN)/python -m pytest -q -m 'not slow'
