@@ -121,6 +121,17 @@ def environ(server: str, folder: Path) -> Mapping[str, str]:
     return inherited | ours
 
 
+@pytest.fixture
+def place(folder: Path, environ: Mapping[str, str]) -> Iterator[Path]:
+    """The checkout, from which what a page's commands write is taken away: the next page may write the same names."""
+    del environ  # which has written its part before
+    before = set(folder.iterdir())
+    yield folder
+    for path in set(folder.iterdir()) - before:
+        if path.is_file():
+            path.unlink()
+
+
 def without_numbers(lines: tuple[str, ...] | list[str]) -> list[str]:
     """What is the same with other numbers, and the words between them."""
     return [" ".join(re.sub(r"[\d.,%]+|━+", " # ", line).split()) for line in lines]
@@ -129,13 +140,13 @@ def without_numbers(lines: tuple[str, ...] | list[str]) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_of_a_page_works_and_says_what_is_printed(
-    page: str, folder: Path, environ: Mapping[str, str]
+    page: str, place: Path, environ: Mapping[str, str]
 ) -> None:
     wrong: list[tuple[object, ...]] = []
     for command in filter(lambda one: one.is_run, commands(page)):
         done = subprocess.run(
             ["bash", "-c", command.text],
-            cwd=folder,
+            cwd=place,
             env=environ,
             capture_output=True,
             text=True,

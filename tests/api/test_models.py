@@ -17,7 +17,7 @@ def test_models_are_listed_and_one_is_the_default(client: TestClient) -> None:
     card = client.get("/v1/models/imagenet", headers={"Accept-Language": "tr"}).json()
     assert card["num_classes"] == 1000
     assert card["licence"] == "Apache-2.0"
-    assert "özgün" in card["description"]
+    assert "kendi sınıflandırma katmanıyla" in card["description"]
     assert client.get(card["links"]["self"]).json()["name"] == "imagenet"
 
 
