@@ -84,7 +84,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "{model}: {accuracy} right (95 % interval {low} to {high}), of {pictures} pictures",
         "{model}: {accuracy} doğru (%95 güven aralığı {low} – {high}), {pictures} görüntü",
     ),
-    "counts_as": ("{folder} counts as {classes}", "{folder} klasörü şu sınıflar sayılır: {classes}"),
+    "counts_as": ("{folder} counts as {classes}", "{folder} klasöründe doğru sayılan: {classes}"),
     "and_more": ("{names} and {number} more", "{names} ve {number} sınıf daha"),
     "off_by": ("its scores are off by {error} on average", "puanları ortalama {error} sapıyor"),
     "unknown_found": (

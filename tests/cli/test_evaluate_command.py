@@ -31,6 +31,11 @@ def test_a_folder_is_judged_and_a_report_written(server: str, photos: Path) -> N
     assert "dog/odd.jpg was taken for" in said
     assert "dog has only 2 pictures" in said.replace("The folder ", "")
     assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+    turkish, said, err = run("evaluate", "imagenet", str(photos), *choices, "--overwrite", "--lang", "tr")
+    assert turkish == 0, err
+    assert "imagenet: %66,7 doğru" in said
+    assert "cat klasöründe doğru sayılan: tabby, tiger cat" in said
+    assert "dog klasöründe hesaba katılan yalnızca 2 görüntü var" in said
     again, _, err = run("evaluate", "imagenet", str(photos), *choices)
     assert (again, "is there already" in " ".join(err.replace("│", " ").split())) == (2, True)
 

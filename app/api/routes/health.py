@@ -73,7 +73,9 @@ async def _reasons(request: Request) -> dict[Part, str]:
             found["database"] = _DATABASE
         else:
             if not any(one.is_alive for one in workers):
-                found["worker"] = "No worker has given a sign of life for half a minute: jobs wait."
+                found["worker"] = (
+                    "No worker has given a sign of life in the last half minute: jobs wait until one does."
+                )
     else:
         found["database"] = _DATABASE
     if await asyncio.to_thread(_free_bytes, settings.data_dir) < _LEAST_BYTES:

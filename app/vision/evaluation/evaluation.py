@@ -259,7 +259,9 @@ def _written(
     roles = {"report": "report.html", "predictions": "predictions.csv", "sheet": "mistakes.png"}
     told = {
         "worst": worst,
-        "warnings": [{"kind": one.kind, "detail": one.text("en"), "pictures": list(one.pictures)} for one in remarks],
+        "warnings": [
+            {"kind": one.kind, "detail": one.text(language), "pictures": list(one.pictures)} for one in remarks
+        ],
         "files": {role: name for role, name in roles.items() if name in files},
     }
     return Evaluation({**result, **told}, files)
