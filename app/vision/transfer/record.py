@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
+from app import __version__
 from app.vision.feature_space import FeatureSpace
 from app.vision.networks.backbones import Backbone
 from app.vision.transfer.examples import Examples
 
-_LIBRARIES: Final = ("inkblot", "torch", "pillow", "numpy")
+_LIBRARIES: Final = ("torch", "pillow", "numpy")
 
 
 def card_of(backbone: Backbone, classes: Sequence[str], space: FeatureSpace) -> dict[str, Any]:
@@ -36,5 +37,9 @@ def training_of(examples: Examples, choices: Mapping[str, Any], seconds: Mapping
         "counts": dict(Counter(examples.labels)),
         "seconds": {name: round(took, 2) for name, took in seconds.items()},
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()},
+        "versions": {
+            "inkblot": __version__,  # which may run from a checkout that is installed nowhere
+            **{name: version(name) for name in _LIBRARIES},
+            "python": platform.python_version(),
+        },
     }
