@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -97,8 +96,7 @@ def neighbors(
     watch = Watch()
     preprocessing = classifier.backbone.preprocessing
     picture = Picture.read(data, limits, preprocessing=preprocessing)
-    size = picture.width, picture.height
-    upload = Upload(sha256(data).hexdigest(), picture.format, *size, preprocessing.box(*size))
+    upload = Upload.of(data, picture, preprocessing)
     canvas = picture.canvas(preprocessing)
     watch.lap("decode")
     with torch.inference_mode():

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -183,9 +182,7 @@ def judged_stable(start: Tensor, changed_ones: Tensor) -> MildStability:
 def _read(classifier: "Classifier", data: bytes, limits: ImageLimits) -> tuple[Upload, Canvas]:
     preprocessing = classifier.backbone.preprocessing
     picture = Picture.read(data, limits, preprocessing=preprocessing)
-    size = picture.width, picture.height
-    upload = Upload(sha256(data).hexdigest(), picture.format, *size, preprocessing.box(*size))
-    return upload, picture.canvas(preprocessing)
+    return Upload.of(data, picture, preprocessing), picture.canvas(preprocessing)
 
 
 def _asked(

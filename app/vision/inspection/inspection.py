@@ -1,7 +1,6 @@
 """Looking inside: the steps from an upload to feature maps or an explanation, in pieces of some 50 ms."""
 
 from dataclasses import replace
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import torch
@@ -122,10 +121,9 @@ def _read(
     preprocessing = classifier.backbone.preprocessing
     picture = Picture.read(data, limits, preprocessing=preprocessing)
     canvas = picture.canvas(preprocessing)
-    size = picture.width, picture.height
-    upload = Upload(sha256(data).hexdigest(), picture.format, *size, preprocessing.box(*size))
+    upload = Upload.of(data, picture, preprocessing)
     watch.lap("decode")
-    keeps = picture.image.size == size and picture.width * picture.height <= _SMALL
+    keeps = picture.image.size == (picture.width, picture.height) and picture.width * picture.height <= _SMALL
     return upload, picture.image if keeps else None, canvas
 
 

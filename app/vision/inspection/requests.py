@@ -3,11 +3,13 @@
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Literal
+from hashlib import sha256
+from typing import Literal, Self
 
 from app.vision.drawing.overlay import Box, OverlayStyle
 from app.vision.drawing.sheet import Look
 from app.vision.encoding import Encoding
+from app.vision.image import Picture, Preprocessing
 from app.vision.inspection.explanations import Evidence, Method
 from app.vision.inspection.feature_maps import Channels, FeatureMaps
 from app.vision.inspection.focus import Focus, Region
@@ -44,6 +46,12 @@ class Upload:
     width: int
     height: int
     box: Box
+
+    @classmethod
+    def of(cls, data: bytes, picture: Picture, preprocessing: Preprocessing) -> Self:
+        """Of the bytes that were sent, and what was decoded of them."""
+        size = picture.width, picture.height
+        return cls(sha256(data).hexdigest(), picture.format, *size, preprocessing.box(*size))
 
     @property
     def seen(self) -> Region:
