@@ -10,7 +10,7 @@ from rich.table import Table
 
 from app.cli.files import Overwrite, place_for
 from app.cli.jobs import Detach, done
-from app.cli.terminal import AsJson, Lang, Server, page, plain, problems_told, spoken
+from app.cli.terminal import AsJson, Lang, Server, page, plain, problems_told, say, spoken
 from app.cli.words import word
 from app.client import DEFAULT_URL, Client
 from app.vision.drawing.numbers import percent
@@ -79,7 +79,7 @@ def judge(
     path.write_bytes(client.file(result["files"]["report"]))
     if not as_json:
         report(result, choices["lang"])
-        Console().print(plain(str(path), "bold"), soft_wrap=True)
+        say(str(path), "bold")
 
 
 def report(result: Mapping[str, Any], language: str) -> None:

@@ -5,6 +5,7 @@ from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -27,6 +28,16 @@ def place_for(out: Path | None, name: str, endings: Sequence[str], *, overwrite:
         raise typer.BadParameter(f"{option} ends in {' or '.join(endings)}, not in {out.suffix!r}.")
     refuse_existing(out, overwrite=overwrite)
     return out
+
+
+def stem_of_picture(picture: str) -> str:
+    """Of the files that are written: `cat` of a path or an address that ends in cat.jpg."""
+    return Path(urlsplit(picture).path if "://" in picture else picture).stem or "picture"
+
+
+def form_of(path: Path) -> str:
+    """As the service calls what the ending names."""
+    return path.suffix.lower().removeprefix(".")
 
 
 def beside(path: Path, what: str, *, overwrite: bool) -> Path:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import typer
 
-from app.cli.files import PICTURES, Overwrite, place_for, write_drawing
+from app.cli.files import PICTURES, Overwrite, form_of, place_for, stem_of_picture, write_drawing
 from app.cli.terminal import AsJson, Lang, Model, Server, print_json, problems_told, say, spoken
 from app.client import DEFAULT_URL, Client, read_picture
 
@@ -51,7 +50,7 @@ def look(
     language = spoken(lang)
     choices: dict[str, Any] = {"layer": layer, "channels": channels, "target": target, "model": model}
     choices["lang"] = language
-    name = f"{_stem(picture)}-{layer or 'layers'}{'-sheet' if sheet else ''}.png"
+    name = f"{stem_of_picture(picture)}-{layer or 'layers'}{'-sheet' if sheet else ''}.png"
     path = place_for(out, name, PICTURES if sheet else (*PICTURES, _ARRAY), overwrite=overwrite)
     drawn: dict[str, Any] = {"overlay": overlay, "caption": overlay, "opacity": opacity}
     drawn |= {"normalize": normalize, "colormap": colormap, "tile": tile}
@@ -67,7 +66,7 @@ def look(
             style = {"colormap": colormap, "opacity": opacity}
             write_drawing(path, of_look(client, data, Path(picture).name, choices, style))
         else:
-            path.write_bytes(client.look_drawn(data, form=_form(path), **choices, **drawn))
+            path.write_bytes(client.look_drawn(data, form=form_of(path), **choices, **drawn))
     if not as_json:
         say(str(path), "bold")
 
@@ -98,7 +97,7 @@ def explain(
 ) -> None:
     """Show what the score of a class rests on."""
     choices = {"target": target, "method": method, "layer": layer, "model": model, "lang": spoken(lang)}
-    name = f"{_stem(picture)}-{method}{'-sheet' if sheet else ''}.png"
+    name = f"{stem_of_picture(picture)}-{method}{'-sheet' if sheet else ''}.png"
     path = place_for(out, name, PICTURES, overwrite=overwrite)
     if method == "neighbors":
         _neighbors(server, picture, {"model": model, "lang": spoken(lang)}, path, as_json=as_json, draws=bool(out))
@@ -116,7 +115,7 @@ def explain(
             write_drawing(path, of_explanation(client, data, Path(picture).name, choices, style))
         else:
             drawn = {"view": view, "opacity": opacity, "colormap": colormap, "caption": caption}
-            path.write_bytes(client.explain_drawn(data, form=_form(path), **choices, **drawn))
+            path.write_bytes(client.explain_drawn(data, form=form_of(path), **choices, **drawn))
     if not as_json:
         say(str(path), "bold")
 
@@ -131,18 +130,8 @@ def _neighbors(
         if as_json:
             print_json(found)
         if draws or not as_json:
-            path.write_bytes(client.neighbors_drawn(data, form=_form(path), **choices))
+            path.write_bytes(client.neighbors_drawn(data, form=form_of(path), **choices))
     if not as_json:
         for one in found["data"]:
             say(f"{one['similarity']:.2f}  {one['label']}  {one['name']}")
         say(str(path), "bold")
-
-
-def _stem(picture: str) -> str:
-    """Of the files that are written: `cat` of a path or an address that ends in cat.jpg."""
-    return Path(urlsplit(picture).path if "://" in picture else picture).stem or "picture"
-
-
-def _form(path: Path) -> str:
-    """As the service calls what the ending names."""
-    return path.suffix.lower().removeprefix(".")

@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from app.cli.files import PICTURES, Overwrite, place_for
+from app.cli.files import PICTURES, Overwrite, form_of, place_for, stem_of_picture
 from app.cli.inspection import Picture, Target
-from app.cli.terminal import AsJson, Lang, Model, Server, page, plain, print_json, problems_told, spoken
+from app.cli.terminal import AsJson, Lang, Model, Server, page, plain, print_json, problems_told, say, spoken
 from app.cli.words import word
 from app.client import DEFAULT_URL, Client, read_picture
 from app.vision.drawing.numbers import percent
@@ -46,11 +45,10 @@ def stability(
         else:
             _print(found, language)
         if out or not as_json:
-            path = place_for(out, f"{Path(picture).stem or 'picture'}-stability.png", PICTURES, overwrite=overwrite)
-            form = path.suffix.lower().removeprefix(".")
-            path.write_bytes(client.stability_drawn(data, form=form, **choices))
+            path = place_for(out, f"{stem_of_picture(picture)}-stability.png", PICTURES, overwrite=overwrite)
+            path.write_bytes(client.stability_drawn(data, form=form_of(path), **choices))
             if not as_json:
-                Console().print(plain(str(path), "bold"), soft_wrap=True)
+                say(str(path), "bold")
 
 
 def _print(found: dict[str, Any], language: str) -> None:
