@@ -1,10 +1,6 @@
 """POST /v1/evaluations, the commands and the clients, beside a real worker."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,34 +9,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from app.client import Client
-from app.main import create_app
-from app.settings import Settings
-from tests.support.answers import events_of, finished, teach
-from tests.support.paths import ROOT
-from tests.support.pictures import shape, shapes, zipped
-from tests.support.service import wait_until_ready
+from tests.support.answers import events_of, finished
+from tests.support.pictures import shape, zipped
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """The real application beside a real worker, with a model of red discs and blue squares."""
-    settings = Settings(data_dir=tmp_path_factory.mktemp("var"), engine="torch", worker="external")
-    worker = subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=os.environ | settings.environ())
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
-        wait_until_ready(client)
-        assert teach(client, "shapes", zipped(shapes(12)))["status"] == "succeeded"
-        yield client
-    worker.terminate()
-    assert worker.wait(20) == 0
 
 
 NEW = {f"{label}/{number}.png": shape(label, number) for label in ("red", "blue") for number in range(100, 112)}
 
 
 @pytest.fixture(scope="module")
-def judged(service: TestClient, dog: bytes, cat: bytes) -> dict[str, Any]:
+def judged(taught: TestClient, dog: bytes, cat: bytes) -> dict[str, Any]:
     """The job that judged `shapes` on new pictures, four that it learned from, one that is not what its folder says,
     and some of none of the classes.
     """
@@ -53,9 +32,9 @@ def judged(service: TestClient, dog: bytes, cat: bytes) -> dict[str, Any]:
         "loose.png": shape("red", 160),
         "red/notes.txt": b"no picture",
     }
-    answer = service.post("/v1/evaluations?model=shapes&compare=shapes&lang=tr", content=zipped(files))
+    answer = taught.post("/v1/evaluations?model=shapes&compare=shapes&lang=tr", content=zipped(files))
     assert answer.status_code == 202, answer.text
-    return finished(service, answer.json())
+    return finished(taught, answer.json())
 
 
 def test_it_tells_how_good_a_model_is(judged: dict[str, Any]) -> None:
@@ -85,29 +64,29 @@ def test_pictures_that_it_learned_from_are_told_and_do_not_count(judged: dict[st
     assert {"learned", "no-label", "skipped"} <= kinds
 
 
-def test_its_files_are_a_report_a_table_and_a_sheet(service: TestClient, judged: dict[str, Any]) -> None:
+def test_its_files_are_a_report_a_table_and_a_sheet(taught: TestClient, judged: dict[str, Any]) -> None:
     files = judged["result"]["files"]
     assert set(files) == {"report", "predictions", "sheet"}
-    kinds = {role: service.get(path).headers["content-type"].partition(";")[0] for role, path in files.items()}
+    kinds = {role: taught.get(path).headers["content-type"].partition(";")[0] for role, path in files.items()}
     assert kinds == {"report": "text/html", "predictions": "text/csv", "sheet": "image/png"}
-    assert len(service.get(files["predictions"]).text.splitlines()) == 1 + 24 + 4 + 1 + 2 + 1
+    assert len(taught.get(files["predictions"]).text.splitlines()) == 1 + 24 + 4 + 1 + 2 + 1
     (worst,) = judged["result"]["worst"]
     assert (worst["name"], worst["true"], worst["predicted"]) == ("red/odd.png", "red", "blue")
-    assert service.get(worst["href"]).headers["content-type"] == "image/jpeg"
+    assert taught.get(worst["href"]).headers["content-type"] == "image/jpeg"
 
 
-def test_it_tells_how_far_it_has_come(service: TestClient, judged: dict[str, Any]) -> None:
-    events = events_of(service.get(judged["links"]["events"]).text)
+def test_it_tells_how_far_it_has_come(taught: TestClient, judged: dict[str, Any]) -> None:
+    events = events_of(taught.get(judged["links"]["events"]).text)
     steps = [event["data"]["step"] for event in events if event["event"] == "progress"]
     assert steps == sorted(steps)
     last = [event["data"] for event in events if event["event"] == "progress"][-1]
     assert last["step"] == last["steps"]
 
 
-def test_corruptions_are_fourteen_changes_at_five_strengths(service: TestClient) -> None:
+def test_corruptions_are_fourteen_changes_at_five_strengths(taught: TestClient) -> None:
     few = {name: data for name, data in NEW.items() if name.endswith(("100.png", "101.png"))}
-    answer = service.post("/v1/evaluations?model=shapes&corruptions=true", content=zipped(few))
-    result = finished(service, answer.json())["result"]
+    answer = taught.post("/v1/evaluations?model=shapes&corruptions=true", content=zipped(few))
+    result = finished(taught, answer.json())["result"]
     assert len(result["corruptions"]) == 14 * 5
     assert len({one["name"] for one in result["corruptions"]}) == 14
     assert result["corrupted"]["pictures"] == 4
@@ -128,42 +107,42 @@ def test_corruptions_are_fourteen_changes_at_five_strengths(service: TestClient)
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_queued(
-    service: TestClient, query: str, files: dict[str, bytes], status: int, slug: str
+    taught: TestClient, query: str, files: dict[str, bytes], status: int, slug: str
 ) -> None:
-    before = service.get("/v1/jobs").json()["data"]
-    answer = service.post(f"/v1/evaluations?{query}", content=zipped(files))
+    before = taught.get("/v1/jobs").json()["data"]
+    answer = taught.post(f"/v1/evaluations?{query}", content=zipped(files))
     assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (status, slug), answer.text
-    assert service.get("/v1/jobs").json()["data"] == before
+    assert taught.get("/v1/jobs").json()["data"] == before
 
 
-def test_labels_are_told_as_json_or_one_by_one(service: TestClient) -> None:
+def test_labels_are_told_as_json_or_one_by_one(taught: TestClient) -> None:
     files = {name.replace("red", "round").replace("blue", "square"): data for name, data in NEW.items()}
     for told in (
         {"labels": json.dumps({"round": ["red"], "square": "blue"})},
         {"labels": ["round=red", "square=blue"]},
     ):
-        answer = service.post("/v1/evaluations", params={"model": "shapes", **told}, content=zipped(files))
+        answer = taught.post("/v1/evaluations", params={"model": "shapes", **told}, content=zipped(files))
         assert answer.status_code == 202, answer.text
-        assert finished(service, answer.json())["result"]["accuracy"] == 1.0
+        assert finished(taught, answer.json())["result"]["accuracy"] == 1.0
 
 
-def test_the_client_judges_a_folder(service: TestClient, tmp_path: Path) -> None:
+def test_the_client_judges_a_folder(taught: TestClient, tmp_path: Path) -> None:
     for name, data in NEW.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)
-    with Client(http=_through(service)) as client:
+    with Client(http=_through(taught)) as client:
         for labels in ({"red": ["red"]}, ["red=red", "blue=blue"], None):
-            job = finished(service, dict(client.evaluate(tmp_path, model="shapes", labels=labels)))
+            job = finished(taught, dict(client.evaluate(tmp_path, model="shapes", labels=labels)))
             assert job["result"]["accuracy"] == 1.0
 
 
-def _through(service: TestClient) -> httpx2.Client:
+def _through(taught: TestClient) -> httpx2.Client:
     """A client's connection to the application of the test."""
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         path = request.url.raw_path.decode()
         headers = {"content-type": request.headers.get("content-type", "application/octet-stream")}
-        given = service.request(request.method, path, content=request.read(), headers=headers)
+        given = taught.request(request.method, path, content=request.read(), headers=headers)
         return httpx2.Response(given.status_code, content=given.content, headers={"content-type": "application/json"})
 
     return httpx2.Client(transport=httpx2.MockTransport(answer), base_url="http://localhost")

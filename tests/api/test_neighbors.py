@@ -1,40 +1,19 @@
 """POST /v1/neighbors, of a model that is taught here."""
 
-import os
-import subprocess
-import sys
 from base64 import b64decode
-from collections.abc import Iterator
 from io import BytesIO
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from app.main import create_app
-from app.settings import Settings
-from tests.support.answers import teach
-from tests.support.paths import ROOT
-from tests.support.pictures import shape, shapes, zipped
-from tests.support.service import wait_until_ready
+from tests.support.pictures import shape
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    settings = Settings(data_dir=tmp_path_factory.mktemp("var"), engine="torch", worker="external")
-    worker = subprocess.Popen([sys.executable, "-m", "app", "worker"], cwd=ROOT, env=os.environ | settings.environ())
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
-        wait_until_ready(client)
-        assert teach(client, "shapes", zipped(shapes(12)))["status"] == "succeeded"
-        yield client
-    worker.terminate()
-    assert worker.wait(20) == 0
-
-
-def test_a_picture_that_it_learned_is_its_own_neighbor_and_the_others_are_of_its_class(service: TestClient) -> None:
-    answer = service.post("/v1/neighbors?model=shapes&k=4", content=shape("red", 3))
+def test_a_picture_that_it_learned_is_its_own_neighbor_and_the_others_are_of_its_class(taught: TestClient) -> None:
+    answer = taught.post("/v1/neighbors?model=shapes&k=4", content=shape("red", 3))
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert found["first"]["label"] == "red"
@@ -49,23 +28,23 @@ def test_a_picture_that_it_learned_is_its_own_neighbor_and_the_others_are_of_its
         assert red > blue
 
 
-def test_more_than_there_are_is_all_and_a_sheet_is_drawn(service: TestClient) -> None:
-    assert len(service.post("/v1/neighbors?model=shapes&k=50", content=shape("blue", 70)).json()["data"]) == 24
-    drawn = service.post("/v1/neighbors?model=shapes&format=png", content=shape("blue", 70))
+def test_more_than_there_are_is_all_and_a_sheet_is_drawn(taught: TestClient) -> None:
+    assert len(taught.post("/v1/neighbors?model=shapes&k=50", content=shape("blue", 70)).json()["data"]) == 24
+    drawn = taught.post("/v1/neighbors?model=shapes&format=png", content=shape("blue", 70))
     with Image.open(BytesIO(drawn.content)) as sheet:
         assert sheet.width > 6 * 200
 
 
-def test_a_new_version_is_looked_at_anew(service: TestClient) -> None:
+def test_a_new_version_is_looked_at_anew(taught: TestClient) -> None:
     body = {"corrections": [{"picture": "red/3.png", "label": None}]}
-    job = service.post("/v1/models/shapes/corrections", json=body).json()
-    assert service.get(job["links"]["self"], headers={"Prefer": "wait=60"}).json()["status"] == "succeeded"
-    found = service.post("/v1/neighbors?model=shapes&k=50", content=shape("red", 3)).json()["data"]
+    job = taught.post("/v1/models/shapes/corrections", json=body).json()
+    assert taught.get(job["links"]["self"], headers={"Prefer": "wait=60"}).json()["status"] == "succeeded"
+    found = taught.post("/v1/neighbors?model=shapes&k=50", content=shape("red", 3)).json()["data"]
     assert len(found) == 23
     assert "red/3.png" not in {one["name"] for one in found}
 
 
 @pytest.mark.parametrize("model", ["imagenet", "cats-vs-dogs"])
-def test_a_model_that_ships_keeps_none(service: TestClient, dog: bytes, model: str) -> None:
-    answer = service.post(f"/v1/neighbors?model={model}", content=dog)
+def test_a_model_that_ships_keeps_none(taught: TestClient, dog: bytes, model: str) -> None:
+    answer = taught.post(f"/v1/neighbors?model={model}", content=dog)
     assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (422, "no-examples")
