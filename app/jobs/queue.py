@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
@@ -19,7 +18,7 @@ from dbos import DBOSClient, EnqueueOptions, WorkflowStatus
 
 from app.jobs.damage import Ledger
 from app.jobs.database import migrate, open_engine, reaching
-from app.jobs.files import PREVIEW, UPLOAD, FileStore, StorageDownError
+from app.jobs.files import UPLOAD, FileStore, StorageDownError
 from app.jobs.job import (
     Event,
     Job,
@@ -31,9 +30,10 @@ from app.jobs.job import (
     UnknownJobError,
 )
 from app.jobs.outage import Outage
+from app.jobs.outlook import UNKNOWN_WORK_S, Outlook
 from app.jobs.tables import SERIALIZER, WORKFLOW, Tables
 from app.jobs.workers import WorkerSeen, workers_seen
-from app.jobs.workflow import STATUS, digest_of, id_of, job_of, same, uses
+from app.jobs.workflow import STATUS, digest_of, id_of, same, uses
 
 QUEUE: Final = "jobs"
 VERSION: Final = "1"
@@ -43,8 +43,6 @@ _PAGE: Final = 100
 """Jobs that are read at once for a list of one status."""
 _PATIENCE_S: Final = 3.0
 """Without an answer of the database; then nobody waits for it until it is back."""
-_UNKNOWN_WORK_S: Final = 5.0
-"""What a job is expected to take before one of its kind was seen."""
 
 
 class JobQueue:
@@ -66,6 +64,7 @@ class JobQueue:
             self._engine.dispose()
             raise
         self._tables = Tables(self._engine)
+        self._outlook = Outlook(self._tables, limits.keep)
         sqlite = self._engine.url.database if self._engine.dialect.name == "sqlite" else None
         self._ledger = Ledger(Path(sqlite)) if sqlite else None
         self._changed = threading.Condition()
@@ -89,7 +88,7 @@ class JobQueue:
         upload = None if order.upload is None else f"{UPLOAD}-{token_hex(8)}"
         with self._one_at_a_time(identity):
             if key and (present := self._found(identity)):
-                return self._told(same(present, digest))
+                return self._outlook.whole([same(present, digest)])[0]
             with self._place(identity, order.client):
                 try:
                     self._files.check_room()
@@ -105,7 +104,7 @@ class JobQueue:
             raise UnknownJobError(f"The job {identity} was deleted at once.")
         if upload and not uses(found, upload):  # another process was quicker with this key
             self._files.discard(identity, upload)
-        return self._told(same(found, digest))
+        return self._outlook.whole([same(found, digest)])[0]
 
     def _discard_unused(self, identity: str, upload: str) -> None:
         """Unless the database cannot say: it may have taken the order whose answer was lost.
@@ -134,12 +133,14 @@ class JobQueue:
     def _place(self, identity: str, client: str) -> Iterator[None]:
         """Counts an order while its upload is on its way, so that the limits hold; raises `TooManyJobsError`."""
         with self._changed:
-            counts = Counter((self._tables.active() | self._underway).values())
-            if counts.total() >= self._limits.total:
+            total, own = self._tables.not_done(client, besides=self._underway)
+            total += len(self._underway)
+            own += Counter(self._underway.values())[client]
+            if total >= self._limits.total:
                 raise TooManyJobsError("The queue is full.", self._retry_after())
-            if counts[client] >= self._limits.per_client:
+            if own >= self._limits.per_client:
                 raise TooManyJobsError(
-                    f"You have {counts[client]} jobs that are not done; more are not accepted.", self._retry_after()
+                    f"You have {own} jobs that are not done; more are not accepted.", self._retry_after()
                 )
             self._underway[identity] = client
         try:
@@ -190,10 +191,10 @@ class JobQueue:
         found = self._found(identity)
         if found is None:
             raise UnknownJobError(f"There is no job {identity!r}.")
-        job = self._job(found)
+        job = self._outlook.job(found)
         if job.expires_at and job.expires_at < datetime.now(UTC):
             raise JobExpiredError(f"The job {identity} ended more than {self._limits.keep.days} days ago.")
-        return self._told(found)
+        return self._outlook.whole([found])[0]
 
     @reaching()
     def list(self, client: str | None, *, limit: int, status: Status | None = None) -> Sequence[Job]:
@@ -202,13 +203,13 @@ class JobQueue:
         if status in {Status.SUCCEEDED, Status.FAILED}:
             names.append("SUCCESS")  # a job that failed ended well as a workflow: see `Job.outcome`
         now = datetime.now(UTC)
-        jobs = ((row, self._job(row)) for row in self._rows(client, names, _PAGE if status else limit))
+        jobs = ((row, self._outlook.job(row)) for row in self._rows(client, names, _PAGE if status else limit))
         wanted = (
             row
             for row, job in jobs
             if (status is None or job.status is status) and (job.expires_at is None or job.expires_at > now)
         )
-        return [self._told(row) for row in itertools.islice(wanted, limit)]
+        return self._outlook.whole(list(itertools.islice(wanted, limit)))
 
     def _rows(self, client: str | None, names: Sequence[str], page: int) -> Iterator[WorkflowStatus]:
         """All of a client's (or everybody's), newest first.
@@ -279,28 +280,8 @@ class JobQueue:
 
     def _retry_after(self) -> int:
         work = self._tables.expected_work()
-        return max(1, round(min(work.values(), default=_UNKNOWN_WORK_S)))
+        return max(1, round(min(work.values(), default=UNKNOWN_WORK_S)))
 
     def _found(self, identity: str) -> WorkflowStatus | None:
         found = self._client.list_workflows(workflow_ids=[identity], name=WORKFLOW)
         return found[0] if found else None
-
-    def _told(self, row: WorkflowStatus) -> Job:
-        """With what it takes a look at other rows to know."""
-        job = self._job(row)
-        if job.status is Status.QUEUED:
-            running, ahead = self._tables.before(row.workflow_id)
-            known = self._tables.expected_work()
-            mine = str((row.attributes or {}).get("work"))
-            half_done = sum(known.get(work, _UNKNOWN_WORK_S) for work in running) / 2
-            to_do = sum(known.get(work, _UNKNOWN_WORK_S) for work in (*ahead, mine))
-            return replace(job, position=len(ahead) + 1, eta_s=round(half_done + to_do, 1))
-        progress, preview = self._tables.last_events(row.workflow_id)
-        eta_s = progress.get("eta_s") if progress and not job.status.is_final else None
-        return replace(job, progress=progress, preview=PREVIEW if preview else None, eta_s=eta_s)
-
-    def _job(self, row: WorkflowStatus) -> Job:
-        job = job_of(row, self._limits.keep)
-        if job.status is Status.CANCELED and job.started_at is None:  # DBOS forgets it
-            return replace(job, started_at=self._tables.started_at(row.workflow_id))
-        return job

@@ -1,7 +1,9 @@
 """What DBOS's client does not offer, read from the tables that it documents: turns, places in the queue, new events."""
 
+import itertools
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,6 +16,8 @@ WORKFLOW: Final = "inkblot_job"
 STREAM: Final = "events"
 SERIALIZER: Final = DBOSPortableJSONSerializer()
 
+Turn = tuple[int, int, str]
+"""By which jobs are begun: priority, milliseconds of its acceptance, id."""
 ACTIVE: Final = ("ENQUEUED", "PENDING")
 """The states of jobs that have not ended."""
 _SEEN: Final = 20
@@ -105,11 +109,14 @@ class Tables:
             return datetime.fromisoformat(at) if at else None
         return None
 
-    def active(self) -> dict[str, str]:
-        """The clients of all jobs that have not ended, by the ids of the jobs."""
+    def not_done(self, client: str, *, besides: Collection[str]) -> tuple[int, int]:
+        """How many jobs have not ended, of all clients and of this one, not counting some by their ids."""
         jobs = self._jobs.c
-        query = sa.select(jobs.workflow_uuid, jobs.authenticated_user)
-        return dict(self._rows(query.where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))))
+        own = sa.func.count().filter(jobs.authenticated_user == client)
+        counts: list[sa.ColumnElement[Any]] = [sa.func.count(), own]
+        query = sa.select(*counts).where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))
+        ((everybodys, of_client),) = self._rows(query.where(jobs.workflow_uuid.notin_(besides)))
+        return int(everybodys), int(of_client)
 
     def depth(self) -> tuple[int, int, float]:
         """How many jobs wait, how many run, and the seconds for which the oldest has waited."""
@@ -132,24 +139,24 @@ class Tables:
         ((turn,),) = self._rows(query)
         return int(turn or 0)
 
-    def before(self, identity: str) -> tuple[Sequence[str], Sequence[str]]:
-        """What work runs, and what work will be begun before this job."""
+    def before(self, turns: Sequence[Turn]) -> tuple[Counter[str], list[Counter[str]]]:
+        """How much of each work runs, and how much will be begun before each of these turns."""
         jobs = self._jobs.c
+        order = sorted(turns)
+        own = sa.tuple_(jobs.priority, jobs.created_at, jobs.workflow_uuid)
+        since = sa.case(*((own < turn, index) for index, turn in enumerate(order)), else_=len(order)).label("since")
+        work = jobs.attributes["work"].as_string().label("work")
         query = (
-            sa.select(jobs.workflow_uuid, jobs.status, jobs.attributes)
+            sa.select(jobs.status, since, work, sa.func.count())
             .where(jobs.name == WORKFLOW, jobs.status.in_(ACTIVE))
-            .order_by(jobs.priority, jobs.created_at)
+            .group_by(jobs.status, "since", "work")
         )
-        running: list[str] = []
-        ahead: list[str] = []
-        for other, state, attributes in self._rows(query):
-            if state == "PENDING":
-                running.append(attributes["work"])
-            elif other == identity:
-                break
-            else:
-                ahead.append(attributes["work"])
-        return running, ahead
+        running: Counter[str] = Counter()
+        between: list[Counter[str]] = [Counter() for _ in range(len(order) + 1)]
+        for state, index, name, number in self._rows(query):
+            (running if state == "PENDING" else between[index])[name] += number
+        ahead = dict(zip(order, itertools.accumulate(between), strict=False))
+        return running, [ahead[turn] for turn in turns]
 
     def expected_work(self) -> dict[str, float]:
         """Seconds of the device that each kind of work took, as the last ones tell."""

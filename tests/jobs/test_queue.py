@@ -48,6 +48,16 @@ def test_clients_take_turns(queue: JobQueue) -> None:
     assert queue.get(pile[3].id).position == 5
 
 
+def test_a_list_tells_of_each_job_what_a_look_at_it_tells(queue: JobQueue) -> None:
+    jobs = [queue.submit(order(client)) for client in ("ada", "bob", "ada", "eve", "ada")]
+    queue.cancel(jobs[2].id)
+    listed = {job.id: job for job in queue.list(None, limit=10)}
+    assert listed == {job.id: queue.get(job.id) for job in jobs}
+    assert sorted(job.position for job in listed.values() if job.position is not None) == [1, 2, 3, 4]
+    waits = sorted((job.position, job.eta_s) for job in listed.values() if job.position and job.eta_s)
+    assert [eta_s for _, eta_s in waits] == [5.0, 10.0, 15.0, 20.0], "nobody knows yet what such work takes"
+
+
 def test_a_client_and_the_whole_queue_have_limits(queue: JobQueue) -> None:
     for _ in range(4):
         queue.submit(order("ada"))
