@@ -23,10 +23,16 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     else \
         uv pip install --torch-backend "$TORCH_BACKEND" --no-verify-hashes -c requirements.lock -r requirements.in; \
     fi
-# What the service never loads, 140 MB: PyTorch's headers, OpenVINO's plugins for other devices than the CPU with their
-# kernels, and its readers of other formats than PyTorch's and its own.
+# What the service never loads: PyTorch's headers, OpenVINO's plugins for other devices than the CPU with their kernels,
+# and its readers of other formats than PyTorch's and its own (140 MB); of a build with CUDA also the compiler for
+# torch.compile, headers, and libraries that PyTorch is not linked to (1.3 GB).
 RUN cd "$VIRTUAL_ENV"/lib/python3*/site-packages && rm -rf \
     torch/include \
+    triton \
+    nvidia/*/include \
+    nvidia/*/lib/*.a \
+    nvidia/*/lib/libcusolverMg.so.* \
+    nvidia/nvshmem/lib/libnvshmem_device_*.bc \
     openvino/libs/cache.json \
     openvino/libs/libopenvino_intel_[gn]pu_plugin.so \
     openvino/libs/libopenvino_gguf_frontend.so* \

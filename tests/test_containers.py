@@ -17,6 +17,7 @@ from typing import Any
 
 import openvino
 import pytest
+import torch
 import yaml  # type: ignore[import-untyped]
 from fastapi.testclient import TestClient
 
@@ -32,6 +33,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 CONVERT = """
 import sys
+sys.modules["triton"] = None
 from pathlib import Path
 import openvino
 import torch
@@ -162,7 +164,22 @@ def removed() -> list[str]:
 
 def test_what_the_image_lacks_is_there_to_be_removed() -> None:
     packages = Path(openvino.__file__).parent.parent
-    assert [pattern for pattern in removed() if not list(packages.glob(pattern))] == []
+    of_cuda = {pattern for pattern in removed() if pattern.startswith(("triton", "nvidia/"))}
+    expected = [one for one in removed() if (packages / "nvidia").exists() or one not in of_cuda]
+    assert [pattern for pattern in expected if not list(packages.glob(pattern))] == []
+
+
+def test_pytorch_is_not_linked_to_what_the_image_lacks() -> None:
+    packages = Path(torch.__file__).parent.parent
+    if shutil.which("readelf") is None or not (packages / "nvidia").exists():
+        pytest.skip("needs readelf and a PyTorch for CUDA")
+    libraries = [str(path) for folder in ("torch/lib", "nvidia/*/lib") for path in packages.glob(f"{folder}/*.so*")]
+    gone = {path.name for pattern in removed() for path in packages.glob(pattern)}
+    kept = [path for path in libraries if Path(path).name not in gone]
+    told = subprocess.run(["readelf", "-d", *kept], capture_output=True, text=True, check=True).stdout
+    needed = set(re.findall(r"\(NEEDED\).*\[(.+)\]", told))
+    assert any(name.startswith("libcudart.so") for name in needed)
+    assert needed & gone == set()
 
 
 @pytest.mark.slow
