@@ -1,6 +1,7 @@
 """The models there are: one folder each, read when asked for, so that a new one serves without a restart."""
 
 import difflib
+import itertools
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,11 @@ log = logging.getLogger(__name__)
 
 _FRESH_S: Final = 0.2
 """A list of the models is not older where several machines share them: less than a job takes to say that it is done."""
+
+_KEPT_MODELS: Final = 64
+"""Heads stay in memory, with the space that tells unknown pictures: 1.4 MB each, and 8 ms to read again."""
+_KEPT_NETWORKS: Final = 6
+"""Fine-tuned networks stay in memory: 50 MB each in a service, and a second to read and convert again."""
 
 
 class UnknownModelError(LookupError):
@@ -71,7 +77,8 @@ class ModelRepository:
     """Folders of models (see `model_folder`), and the ImageNet classifier of every further backbone with weights.
 
     `folders` hold what ships, `trained_dir` what was taught here, or on any machine that has the same `shared` ones.
-    Loaded classifiers are kept; classifiers of one backbone share it. May be used from several threads.
+    Loaded classifiers are kept, of many the ones last used; classifiers of one backbone share it. May be used from
+    several threads.
     """
 
     def __init__(
@@ -90,6 +97,8 @@ class ModelRepository:
         self._classifiers: Mapping[str, tuple[int, Classifier]] = {}
         self._backbones: Mapping[str, tuple[Backbone, nn.Linear]] = {}
         self._loading = Lock()
+        self._uses = itertools.count()
+        self._last_use: dict[str, int] = {}
 
     def cards(self) -> list[ModelCard]:
         """All models, those with a folder first; a broken folder is logged and left out."""
@@ -151,7 +160,10 @@ class ModelRepository:
     def loaded(self, name: str) -> Classifier | None:
         """The classifier if it is loaded and its folder has not changed since; costs one look at the file system."""
         changed, classifier = self._classifiers.get(name, (0, None))
-        return classifier if classifier and changed == self.changed(name) else None
+        if classifier is None or changed != self.changed(name):
+            return None
+        self._last_use[name] = next(self._uses)
+        return classifier
 
     def load(self, name: str) -> Classifier:
         """The classifier on its device; slow the first time. Raises also what `load_backbone` raises."""
@@ -168,9 +180,22 @@ class ModelRepository:
             else:
                 head, space = read_head(file_of(path, card.version, HEAD), card, backbone)
                 classifier = Classifier(card, backbone, head, self.labels(name), space)
-            current = {other: one for other, one in self._classifiers.items() if self.loaded(other)}
-            self._classifiers = {**current, name: (changed, classifier)}
+            self._last_use[name] = next(self._uses)
+            self._classifiers = self._kept({**self._classifiers, name: (changed, classifier)})
+            self._last_use = {one: self._last_use[one] for one in self._classifiers}
             return classifier
+
+    def _kept(self, classifiers: Mapping[str, tuple[int, Classifier]]) -> Mapping[str, tuple[int, Classifier]]:
+        """Those that are as they were read, and of them the last that were asked for."""
+        kept: dict[str, tuple[int, Classifier]] = {}
+        networks = 0
+        for name in sorted(classifiers, key=lambda one: self._last_use[one], reverse=True):
+            changed, classifier = classifiers[name]
+            networks += classifier.backbone.own_weights is not None
+            is_one_too_many = classifier.backbone.own_weights is not None and networks > _KEPT_NETWORKS
+            if len(kept) < _KEPT_MODELS and not is_one_too_many and changed == self.changed(name):
+                kept[name] = changed, classifier
+        return kept
 
     def backbone(self, name: str) -> tuple[Backbone, nn.Linear]:
         """A frozen backbone and its ImageNet head, shared by all models that stand on it. Raises as `load_backbone`."""

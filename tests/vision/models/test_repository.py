@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository, UnknownModelError
+from app.vision.networks.backbones import load_backbone
 from tests.support.class_names import NO_CLASS_NAMES
 from tests.support.models import write_model
 from tests.support.paths import ROOT
@@ -44,6 +45,41 @@ def test_a_trained_head_is_loaded_and_shares_its_backbone(tmp_path: Path) -> Non
     assert [label.label for label in trained.labels] == ["warm", "cold"]
     assert trained.logits(torch.rand(1, 3, 224, 224)).shape == (1, 2)
     assert models.loaded("colours") is trained
+
+
+def test_of_many_models_those_stay_in_memory_that_were_asked_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.vision.models.repository._KEPT_MODELS", 3)
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        write_model(tmp_path).rename(tmp_path / name)
+    models = repository(ROOT / "models", tmp_path)
+    loaded = {name: models.load(name) for name in names[:3]}
+    assert models.loaded("one") is loaded["one"]
+    models.load("four")
+    assert [name for name in names if models.loaded(name)] == ["one", "three", "four"]
+    assert models.load("two").backbone is loaded["two"].backbone, "a network that models share stays"
+
+
+def test_few_fine_tuned_networks_stay_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.vision.models.repository._KEPT_NETWORKS", 1)
+    write_model(tmp_path)
+    network, _ = load_backbone("efficientnet_lite0", None, fold=False)
+    for name in ("first", "second"):
+        path = write_model(tmp_path)
+        save_file(
+            {key: one.contiguous() for key, one in network.network.state_dict().items()}, path / "backbone.safetensors"
+        )
+        path.rename(tmp_path / name)
+    write_model(tmp_path)
+    models = repository(ROOT / "models", tmp_path)
+    shared, first, second = (models.load(name) for name in ("colours", "first", "second"))
+    assert len({shared.backbone, first.backbone, second.backbone}) == 3
+    assert models.loaded("first") is None
+    assert models.loaded("second") is second
+    assert models.loaded("colours") is shared
+    assert models.backbones() == {shared.backbone, second.backbone}, "what serves lets the first go"
 
 
 def test_a_model_serves_as_soon_as_its_folder_is_there_and_until_it_is_gone(tmp_path: Path) -> None:
