@@ -1,7 +1,10 @@
-"""How this process returns memory to the system."""
+"""How this process takes memory from the system, and when it gives it back."""
 
 import ctypes
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import Final
 
 _M_TRIM_THRESHOLD: Final = -1
@@ -9,19 +12,54 @@ _M_TOP_PAD: Final = -2
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 
+_LOOK_S: Final = 5.0
+_BUSY: Final = 0.2
+"""Of a core; below that a process is at rest."""
+_WORK_S: Final = 0.5
+"""Of processor time, after which there may be something to give back."""
+
 
 def keep_big_blocks() -> None:
     """Let glibc's malloc keep the blocks of a forward pass instead of mapping them anew, page fault by page fault.
 
-    Worth a third of the throughput of PyTorch on a CPU. Elsewhere than on glibc, nothing happens.
+    Worth a third of the throughput of PyTorch on a CPU. What nobody uses is given back when the process is at rest.
+    Elsewhere than on glibc, nothing happens.
     """
+    libc = _glibc()
+    if libc is None:
+        return
+    libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+    libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    libc.mallopt(_M_TOP_PAD, 64 << 20)
+    libc.mallopt(_M_ARENA_MAX, 1)  # the model threads share the one arena that keeps its blocks
+    trim = libc.malloc_trim
+    threading.Thread(target=give_back_at_rest, args=(lambda: trim(0), time.sleep), name="memory", daemon=True).start()
+
+
+def give_back_at_rest(
+    give_back: Callable[[], object], sleep: Callable[[float], object], used: Callable[[], float] = time.process_time
+) -> None:
+    """Call `give_back` each time that the process comes to rest after work, for ever.
+
+    `used` tells the seconds of processor time that the process has had.
+    """
+    before = given = used()
+    while True:
+        sleep(_LOOK_S)
+        now = used()
+        if now - before < _BUSY * _LOOK_S and now - given > _WORK_S:
+            give_back()
+            given = now
+        before = now
+
+
+def _glibc() -> ctypes.CDLL | None:
+    """None elsewhere."""
     if sys.platform != "linux":
-        return
+        return None
     try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        libc = ctypes.CDLL("libc.so.6")
+        _ = libc.mallopt, libc.malloc_trim
     except (OSError, AttributeError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-    mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
-    mallopt(_M_TOP_PAD, 64 << 20)
-    mallopt(_M_ARENA_MAX, 1)  # the model threads share the one arena that keeps its blocks
+        return None
+    return libc
