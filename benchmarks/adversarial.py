@@ -25,9 +25,9 @@ from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
 from app.vision.synthesis import attacks
-from app.vision.synthesis.resize import ResizeOperator
-from app.vision.synthesis.scene import Criterion, Scene
-from app.vision.synthesis.transformations import png_of, transformed
+from app.vision.synthesis.robust_attack import robust
+from app.vision.synthesis.scene import Criterion, Scene, Victim
+from app.vision.synthesis.transformations import Passage, png_of, ways_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared/data/cats-dogs/test/dog"
@@ -66,9 +66,7 @@ class WholePath(nn.Module):
 
 def ours() -> dict[str, Attack]:
     return {
-        "ours: robust": lambda scene: (
-            run(attacks.robust(scene, epsilon=None, steps=None, seed=0, limits=LIMITS)).picture
-        ),
+        "ours: robust": lambda scene: run(robust(scene, epsilon=None, steps=None, seed=0)).picture,
         "ours: minimal": lambda scene: run(attacks.minimal(scene, epsilon=None, steps=None)).picture,
         "ours: pgd": lambda scene: run(attacks.pgd(scene, epsilon=None, norm="linf", steps=None)).picture,
     }
@@ -103,7 +101,7 @@ def peers(classifier: Classifier) -> dict[str, Attack]:
 
 
 def pixels(scene: Scene) -> Tensor:
-    return pixels_of(scene.resize.picture)
+    return pixels_of(scene.picture)
 
 
 def levels(found: Tensor) -> Canvas:
@@ -116,22 +114,23 @@ def scenes(classifier: Classifier, number: int) -> Iterator[Scene]:
     files = sorted(SHARED.glob("*.jpg")) or sorted((ROOT / "app/web/samples").glob("*.png"))
     for file in files:
         picture = Picture.read(file.read_bytes(), LIMITS).pixels()
-        resize = ResizeOperator(picture, preprocessing)
-        source = int(classifier.logits(pixels_of(resize.canvas(picture))).argmax())
+        passages = {way: Passage(way, picture, preprocessing, LIMITS) for way in ways_of(())}
+        source = int(classifier.logits(pixels_of(passages["png"].canvas(picture))).argmax())
         if source in DOGS and number > 0:
             number -= 1
-            yield Scene(classifier, resize, Criterion(source, TABBY))
+            yield Scene(picture, [Victim(classifier, Criterion(source, TABBY), passages)])
 
 
 def measured(attack: Attack, scene: Scene) -> Found:
     began = time.process_time()
     changed = attack(scene)
     cpu_s = time.process_time() - began
-    preprocessing = scene.classifier.backbone.preprocessing
+    (victim,) = scene.victims
+    preprocessing = victim.classifier.backbone.preprocessing
     uploaded = Picture.read(png_of(changed), LIMITS, preprocessing=preprocessing).canvas(preprocessing)
-    compressed = transformed("jpeg_q75", changed, scene.resize, preprocessing, LIMITS)
-    png, jpeg = scene.classifier.logits(pixels_of(uploaded, compressed)).argmax(1).tolist()
-    change = changed.astype(np.int16) - scene.resize.picture
+    compressed = victim.passages["jpeg_q75"].canvas(changed)
+    png, jpeg = victim.classifier.logits(pixels_of(uploaded, compressed)).argmax(1).tolist()
+    change = changed.astype(np.int16) - scene.picture
     l2 = float(np.sqrt((change.astype(np.float64) ** 2).sum())) / 255
     return Found(cpu_s, png == TABBY, jpeg == TABBY, l2, int(np.abs(change).max()))
 

@@ -49,11 +49,8 @@ def ideal(
     if (label is None) == (layer is None) or (layer is None) != (channel is None):
         raise typer.BadParameter("Name a class, or a --layer and its --channel.")
     objective: Mapping[str, Any] = {"label": label} if label else {"layer": layer, "channel": channel}
-    if partners and not model:
-        raise typer.BadParameter("--with needs the --model that comes first.")
-    models = [model, *partners] if partners else None
     choices = {"objective": objective, "preset": preset, "size": size, "steps": steps, "seed": seed}
-    choices |= {"models": models} if models else {"model": model}
+    choices |= _models(model, partners)
     path = place_for(out, "", PICTURES, overwrite=overwrite) if out else None
     language = spoken(lang)
     what = word("drawing", language, name=label or f"{layer} {channel}")
@@ -74,6 +71,13 @@ def fool(
         str | None, typer.Option("--as", help="What it shall be taken for; default: anything else.")
     ] = None,
     method: Annotated[str, typer.Option(help="robust, minimal, pgd, fgsm or lesson.")] = "robust",
+    partners: Annotated[
+        list[str] | None, typer.Option("--with", help="A further network that shall be fooled, too; may be repeated.")
+    ] = None,
+    survive: Annotated[
+        list[str] | None,
+        typer.Option(help="After what it shall still fool: file (default), messenger, edit; may be repeated."),
+    ] = None,
     epsilon: Annotated[str | None, typer.Option(help="Largest change, such as 4/255; default: the method's.")] = None,
     space: Annotated[
         Literal["original", "model"],
@@ -94,7 +98,7 @@ def fool(
 ) -> None:
     """Change a picture invisibly until the network takes it for something else."""
     choices: dict[str, Any] = {"target": target, "method": method, "epsilon": epsilon, "space": space}
-    choices |= {"model": model, "steps": steps, "seed": seed}
+    choices |= {"steps": steps, "seed": seed, "survive": survive or None, **_models(model, partners)}
     path = place_for(out, "", PICTURES, overwrite=overwrite) if out else None
     language, name = spoken(lang), Path(picture).name
     with problems_told(), Client(server) as client:
@@ -117,6 +121,12 @@ def fool(
                 if not as_json:
                     say(f"  {place}")
             _fail_unless_successful(ended, None if language == "en" else word("not_fooled", language))
+
+
+def _models(model: str | None, partners: list[str] | None) -> dict[str, Any]:
+    if partners and not model:
+        raise typer.BadParameter("--with needs the --model that comes first.")
+    return {"models": [model, *partners]} if partners else {"model": model}
 
 
 def _names(client: Client, job: Job, language: str) -> Names:
@@ -158,8 +168,13 @@ def _report_fooled(result: Mapping[str, Any], path: Path, names: Names, language
     console.print(Text.assemble((str(path), "bold"), f": {before} → {after}"), soft_wrap=True)
     l2, ssim = (decimal(change[name], places, language) for name, places in (("l2", 2), ("ssim", 3)))
     console.print(plain(f"  {word('changed', language, linf=change['linf'], l2=l2, ssim=ssim)}"), soft_wrap=True)
+    for one in result["models"][1:]:
+        told = word("sees", language, model=one["model"], seen=taken_for(one, language, names))
+        console.print(plain(f"  {told}"), soft_wrap=True)
     held = ", ".join(word(name, language) for name, holds in result["verified"].items() if holds)
     console.print(plain(f"  {word('still', language, ways=held or word('nothing', language))}"), soft_wrap=True)
+    if lost := ", ".join(word(name, language) for name, holds in result["verified"].items() if not holds):
+        console.print(plain(f"  {word('no_longer', language, ways=lost)}"), soft_wrap=True)
 
 
 def _fail_unless_successful(job: Job, otherwise: str | None) -> None:

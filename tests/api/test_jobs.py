@@ -97,6 +97,28 @@ def test_a_fooled_dog_is_taken_for_a_cat_when_it_is_uploaded_again(client: TestC
 
 
 @pytest.mark.usefixtures("worker")
+def test_one_picture_fools_two_networks_and_is_verified_on_the_ways_that_were_asked_for(
+    client: TestClient, dog: bytes
+) -> None:
+    both = ["imagenet", "efficientnet_lite1"]
+    choices = {"target": "tabby", "models": ",".join(both), "method": "pgd", "survive": ["messenger", "edit"]}
+    job = client.post("/v1/adversarial-images", params={**choices, "epsilon": "8/255"}, content=dog).json()
+    assert job["input"]["models"] == both
+    assert job["input"]["survive"] == ["messenger", "edit"]
+    result = finished(client, job)["result"]
+    assert result["success"]
+    assert {"messenger", "crop", "mirror", "turn", "margin"} < set(result["verified"])
+    picture = client.get(result["files"]["adversarial"]).content
+    for name, told in zip(both, result["models"], strict=True):
+        (seen,) = client.post("/v1/classify", params={"top_k": 1, "model": name}, content=picture).json()["predictions"]
+        assert (told["model"], told["label"], told["fooled"]) == (name, seen["label"], True)
+        assert set(told["verified"]) == set(result["verified"])
+    for way, held in result["verified"].items():
+        assert held == all(told["verified"][way] for told in result["models"])
+    assert not {one["model"] for one in result["transfer"]} & set(both)
+
+
+@pytest.mark.usefixtures("worker")
 def test_events_tell_the_whole_story_and_resume_where_a_client_left(client: TestClient) -> None:
     job = submit(client)
     events = events_of(client.get(job["links"]["events"]).text)
@@ -213,6 +235,14 @@ def test_a_channel_can_be_asked_for(client: TestClient) -> None:
         ({"epsilon": "-1"}, 422, "validation-error"),
         ({"norm": "l2", "method": "robust"}, 422, "validation-error"),
         ({"model": "nonsense"}, 404, "unknown-model"),
+        ({"models": "imagenet,nonsense"}, 404, "unknown-model"),
+        ({"models": "imagenet,cats-vs-dogs", "target": "tabby"}, 422, "unknown-label"),
+        ({"models": "imagenet,imagenet"}, 422, "validation-error"),
+        ({"models": "imagenet"}, 422, "validation-error"),
+        ({"models": "imagenet,efficientnet_lite1", "model": "pets"}, 422, "validation-error"),
+        ({"models": "imagenet,efficientnet_lite1", "space": "model"}, 422, "validation-error"),
+        ({"survive": "file,fax"}, 422, "validation-error"),
+        ({"survive": ""}, 422, "validation-error"),
     ],
 )
 def test_attacks_that_cannot_be_are_refused_before_they_wait(

@@ -71,6 +71,19 @@ def test_a_dog_is_fooled_into_a_file_that_still_fools(server: str, tmp_path: Pat
         assert client.classify(path)["predictions"][0]["label"] == "tabby"
 
 
+def test_what_an_attack_does_not_survive_is_told_of_each_network(server: str, tmp_path: Path) -> None:
+    chosen = ["--model", "imagenet", "--with", "efficientnet_lite1", "--method", "pgd", "--survive", "messenger,edit"]
+    chosen += ["--as", "tabby", "--seed", "1", "--lang", "tr", "--out", str(tmp_path / "cat.png"), "--server", server]
+    status, out, err = run("fool", str(SAMPLES / "basenji.png"), *chosen)
+    assert (status, err) == (0, "")
+    assert "efficientnet_lite1 bunu görüyor: tekir kedi (%" in out
+    still, lost = out.splitlines()[-2:]
+    assert still.strip().startswith("şunlardan sonra da kandırıyor: PNG, yeniden yükleme")
+    assert lost.strip().startswith("şunlardan sonra kandırmıyor: ")
+    for way in ("mesajlaşma uygulaması", "kırpma", "ayna görüntüsü", "3° döndürme", "beyaz kenar"):
+        assert (way in still) != (way in lost)
+
+
 def test_an_attack_is_told_in_turkish_and_shown_on_a_sheet(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

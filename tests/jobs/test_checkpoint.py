@@ -140,6 +140,7 @@ def test_an_ideal_image_of_several_networks_goes_on_from_every_ask(
     [
         ("robust", "linf", {"target": TABBY, "steps": 9}),
         ("robust", "linf", {}),
+        ("robust", "linf", {"target": TABBY, "steps": 8, "survive": ["edit"]}),
         ("minimal", "l2", {"target": TABBY}),
         ("minimal", "linf", {"steps": STEPS}),
         ("pgd", "linf", {"target": TABBY}),
@@ -157,6 +158,18 @@ def test_an_attack_goes_on_from_every_ask(
 ) -> None:
     check_all_resumed(
         lambda state: adversarial_image(classifier, photo, method=method, norm=norm, seed=5, resume=state, **choices)
+    )
+
+
+@pytest.mark.parametrize("method", ["robust", "minimal", "pgd"])
+def test_an_attack_on_several_networks_goes_on_from_every_ask(
+    models: ModelRepository, classifier: Classifier, photo: bytes, method: Any
+) -> None:
+    partners = [models.load("efficientnet_lite1")]
+    check_all_resumed(
+        lambda state: adversarial_image(
+            classifier, photo, partners=partners, target=TABBY, method=method, steps=STEPS, seed=5, resume=state
+        )
     )
 
 

@@ -35,8 +35,7 @@ from app.jobs.params import (
 )
 from app.tracing import traceparent
 from app.vision.networks.layers import find_layer
-from app.vision.synthesis.adversarial_images import TargetIsSourceError
-from app.vision.synthesis.attacks import STEPS
+from app.vision.synthesis.adversarial_images import TargetIsSourceError, steps_of
 from app.vision.synthesis.ideal_images import PRESETS
 
 router = APIRouter(tags=["synthesis"], dependencies=[Depends(accepts_json)])
@@ -107,21 +106,26 @@ async def make_adversarial_image(
     picture: Picture,
 ) -> Response:
     """Change a picture so little that nobody sees it, and so that the network takes it for something else."""
-    classifier = await predictor.load(choices.model)
+    models = choices.models or [choices.model or predictor.default_model]
+    classifier = await predictor.load(models[0])
     request.state.model = classifier.card.name
     found = await while_connected(request, predictor.classify(classifier, picture))
     target = await asyncio.to_thread(classifier.labels.find, choices.target) if choices.target else None
+    for partner in models[1:]:
+        labels = await asyncio.to_thread(predictor.repository.labels, partner)
+        if target:
+            labels.find(target.label)
     if target and target == found.top(1)[0].label:
         raise TargetIsSourceError(f"The picture is taken for {target.label!r} already.")
     filled = choices.model_copy(
         update={
             "model": classifier.card.name,
             "target": target.label if target else None,
-            "steps": choices.steps or STEPS[choices.method],
+            "steps": choices.steps or steps_of(choices.method, len(models), choices.survive),
             "seed": _seed(choices.seed, key),
         }
     )
-    flavour = f"{classifier.card.name}/{filled.method}/{(found.width * found.height).bit_length()}"
+    flavour = f"{'+'.join(models)}/{filled.method}/{(found.width * found.height).bit_length()}"
     order = Order(ADVERSARIAL_IMAGE, flavour, caller, filled.model_dump(exclude_none=True), picture)
     return await submit(jobs, order, key, request)
 

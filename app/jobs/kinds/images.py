@@ -125,18 +125,21 @@ class Tasks:
         resume: Mapping[str, Tensor] | None,
     ) -> Algorithm[JobResult]:
         asked = AdversarialImageChoices.model_validate(choices)
+        partners = [self._models.load(name) for name in (asked.models or [])[1:]]
         image: AdversarialImage = yield from adversarial_image(
             classifier,
             upload,
+            partners=partners,
             target=classifier.labels.find(asked.target).index if asked.target else None,
             method=asked.method,
+            survive=asked.survive,
             norm=asked.norm,
             epsilon=asked.epsilon,
             steps=asked.steps,
             score=asked.score,
             space=asked.space,
             seed=asked.seed or 0,
-            others=others,
+            others=[other for other in others if other.card.name not in (asked.models or [])],
             limits=self._limits,
             resume=resume,
         )
@@ -153,7 +156,17 @@ class Tasks:
                 "amplified": change.amplified,
             },
             "steps_to_success": image.steps_to_success,
-            "verified": dict(image.verified),
+            "verified": image.verified,
+            "models": [
+                {
+                    "model": one.classifier.card.name,
+                    **_named(one.classifier, one.after),
+                    "before": _named(one.classifier, one.before),
+                    "fooled": one.verified["reupload"],
+                    "verified": dict(one.verified),
+                }
+                for one in image.verdicts
+            ],
             "control": {"noise": {"linf": f"{image.noise_linf}/255", "fooled": image.noise_fooled}},
             "transfer": [
                 {

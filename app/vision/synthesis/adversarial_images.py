@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional
 
 from app.vision.ask import Algorithm, Ask
 from app.vision.classifier import Classifier
@@ -16,13 +13,11 @@ from app.vision.pixels import pixels_of
 from app.vision.synthesis import attacks
 from app.vision.synthesis.attacks import Method, Norm
 from app.vision.synthesis.outcome import Outcome, outcomes_of
+from app.vision.synthesis.perturbation import Perturbation, difference_of, measure
 from app.vision.synthesis.quantization import within_levels
-from app.vision.synthesis.resize import ResizeOperator
-from app.vision.synthesis.scene import Attack, Criterion, Scene
-from app.vision.synthesis.transformations import TRANSFORMATIONS, png_of, transformed
-
-_MAX_AMPLIFICATION: Final = 40
-_WINDOW: Final = 7
+from app.vision.synthesis.robust_attack import robust, robust_steps
+from app.vision.synthesis.scene import Attack, Criterion, Scene, State, Victim
+from app.vision.synthesis.transformations import Group, Passage, png_of, ways_of
 
 
 class TargetIsSourceError(ValueError):
@@ -30,15 +25,15 @@ class TargetIsSourceError(ValueError):
 
 
 @dataclass(frozen=True)
-class Perturbation:
-    """`linf` in grey levels (255ths), `l2` of all values in [0, 1], `psnr_db` is None if nothing changed."""
+class Verdict:
+    """What one of the networks that are to be fooled takes the saved picture for, and on which ways it is fooled."""
 
-    linf: int
-    l2: float
-    ssim: float
-    psnr_db: float | None
-    amplified: int
-    """By how much the picture of it is."""
+    classifier: Classifier
+    before: Outcome
+    after: Outcome
+    probability: float
+    verified: Mapping[str, bool]
+    noise_fooled: bool
 
 
 @dataclass(frozen=True)
@@ -51,29 +46,49 @@ class Transfer:
 
 @dataclass(frozen=True)
 class AdversarialImage:
-    """`verified` says for each channel whether the saved picture still fools after it; the files are PNGs."""
+    """`verdicts` has those who are to be fooled, in the order in which they were named; the files are PNGs."""
 
-    success: bool
-    before: Outcome
-    after: Outcome
+    verdicts: Sequence[Verdict]
     steps_to_success: int | None
     perturbation: Perturbation
-    verified: Mapping[str, bool]
     noise_linf: int
-    noise_fooled: bool
     transfer: Sequence[Transfer]
     hint: str | None
     original: bytes
     adversarial: bytes
     difference: bytes
 
+    @property
+    def success(self) -> bool:
+        """Whether all are fooled by the saved picture."""
+        return self.verified["reupload"]
+
+    @property
+    def before(self) -> Outcome:
+        return self.verdicts[0].before
+
+    @property
+    def after(self) -> Outcome:
+        return self.verdicts[0].after
+
+    @property
+    def verified(self) -> dict[str, bool]:
+        """For each way, whether all are fooled by what the saved picture becomes on it."""
+        return _by_all(self.verdicts)
+
+    @property
+    def noise_fooled(self) -> bool:
+        return all(verdict.noise_fooled for verdict in self.verdicts)
+
 
 def adversarial_image(
     classifier: Classifier,
     data: bytes,
     *,
+    partners: Sequence[Classifier] = (),
     target: int | None = None,
     method: Method = "robust",
+    survive: Sequence[Group] = ("file",),
     norm: Norm = "linf",
     epsilon: float | None = None,
     steps: int | None = None,
@@ -82,61 +97,69 @@ def adversarial_image(
     seed: int = 0,
     others: Sequence[Classifier] = (),
     limits: ImageLimits | None = None,
-    resume: Mapping[str, Tensor] | None = None,
+    resume: State | None = None,
 ) -> Algorithm[AdversarialImage]:
     """Change an uploaded picture until it is taken for `target`, or without one for anything else.
 
-    `epsilon` bounds the change in [0, 1] (see each method for its default); in the `model` space it is the small canvas
-    that is changed and saved. Raises `InvalidImageError`, or `TargetIsSourceError` before the first step.
+    With `partners`, which must have a class of that name, all of them are fooled at once. It is verified on the ways of
+    the groups in `survive`, for which `robust` optimises it. `epsilon` bounds the change in [0, 1] (see each method for
+    its default); in the `model` space, for one network alone, it is the small canvas that is changed and saved. Raises
+    `InvalidImageError`, or `TargetIsSourceError` before the first step.
     """
     limits = limits or ImageLimits()
-    preprocessing = classifier.backbone.preprocessing
-    upload = Picture.read(data, limits, preprocessing=preprocessing).canvas(preprocessing)
-    picture = upload if space == "model" else Picture.read(data, limits).pixels()
-    resize = ResizeOperator(picture, None if space == "model" else preprocessing)
-    (before,) = outcomes_of(classifier, (yield Ask(classifier, pixels_of(upload))))
-    if before.index == target:
+    ways = ways_of(survive)
+    wanted = None if target is None else classifier.labels[target].label
+    picture = _canvas(classifier, data, limits) if space == "model" else Picture.read(data, limits).pixels()
+    victims, before = [], []
+    for member in (classifier, *partners):
+        (outcome,) = outcomes_of(member, (yield Ask(member, pixels_of(_canvas(member, data, limits)))))
+        index = None if wanted is None else member.labels.find(wanted).index
+        passages = _passages(member, picture, ways, limits, direct=space == "model")
+        victims.append(Victim(member, Criterion(outcome.index, index, score), passages))
+        before.append(outcome)
+    if before[0].index == target:
         raise TargetIsSourceError("The picture is taken for the target already.")
-    scene = Scene(classifier, resize, Criterion(before.index, target, score))
-    attack = yield from _attack(scene, method, norm, epsilon, steps, seed, limits, resume)
+    scene = Scene(picture, victims)
+    attack = yield from _attack(scene, method, norm, epsilon, steps, seed, resume)
 
-    report = yield from _verify(scene, attack.picture, limits, seed, _note(classifier, before, target, method))
-    success = report.verified["reupload"]
+    png = png_of(attack.picture, _note([victim.classifier for victim in victims], before[0], wanted, method))
+    noisy = _noise(scene, attack.picture, seed)
+    verdicts = yield from _verify(victims, before, png, noisy, limits)
+    fooled = _by_all(verdicts)
     return AdversarialImage(
-        success=success,
-        before=before,
-        after=report.after,
-        steps_to_success=attack.steps if success else None,
+        verdicts=verdicts,
+        steps_to_success=attack.steps if fooled["reupload"] else None,
         perturbation=measure(picture, attack.picture),
-        verified=report.verified,
-        noise_linf=report.noise_linf,
-        noise_fooled=report.noise_fooled,
-        transfer=(yield from _transfer(others, scene.criterion, classifier, data, report.adversarial, limits)),
-        hint=None if success else _hint(method, space, attack, report.probability),
+        noise_linf=int(np.abs(noisy.astype(np.int16) - picture).max(initial=0)),
+        transfer=(yield from _transfer(others, victims[0].criterion, classifier, data, png, limits)),
+        hint=_hint(method, space, attack, verdicts),
         original=png_of(picture),
-        adversarial=report.adversarial,
-        difference=png_of(_difference(picture, attack.picture)),
+        adversarial=png,
+        difference=png_of(difference_of(picture, attack.picture)),
     )
 
 
-def measure(original: Canvas, changed: Canvas) -> Perturbation:
-    """Of two pictures `(H, W, 3)`. SSIM (Wang 2004) with windows of 7 × 7, the mean of the three colours."""
-    change = changed.astype(np.int16) - original.astype(np.int16)
-    squares = float((change.astype(np.float32) ** 2).sum(dtype=np.float64))
-    ssim = float(np.mean([_ssim(original[..., colour], changed[..., colour]) for colour in range(3)]))
-    linf = int(np.abs(change).max(initial=0))
-    psnr_db = 10 * np.log10(255**2 * change.size / squares) if squares else None
-    return Perturbation(linf, squares**0.5 / 255, ssim, psnr_db and float(psnr_db), _amplification(linf))
+def steps_of(method: Method, networks: int, survive: Sequence[Group]) -> int:
+    """What a method takes at most, if nothing else is asked for."""
+    return robust_steps(networks * len(ways_of(survive))) if method == "robust" else attacks.STEPS[method]
 
 
-@dataclass(frozen=True)
-class _Report:
-    adversarial: bytes
-    after: Outcome
-    probability: float
-    verified: Mapping[str, bool]
-    noise_linf: int
-    noise_fooled: bool
+def _by_all(verdicts: Sequence[Verdict]) -> dict[str, bool]:
+    return {way: all(verdict.verified[way] for verdict in verdicts) for way in verdicts[0].verified}
+
+
+def _canvas(classifier: Classifier, data: bytes, limits: ImageLimits) -> Canvas:
+    """As for a classification of the upload."""
+    preprocessing = classifier.backbone.preprocessing
+    return Picture.read(data, limits, preprocessing=preprocessing).canvas(preprocessing)
+
+
+def _passages(
+    classifier: Classifier, picture: Canvas, ways: Sequence[str], limits: ImageLimits, *, direct: bool = False
+) -> dict[str, Passage]:
+    """`direct`: the picture, saved as it is, is the network's canvas already."""
+    usual = classifier.backbone.preprocessing
+    return {way: Passage(way, picture, None if direct and way == "png" else usual, limits) for way in ways}
 
 
 def _attack(
@@ -146,12 +169,11 @@ def _attack(
     epsilon: float | None,
     steps: int | None,
     seed: int,
-    limits: ImageLimits,
-    resume: Mapping[str, Tensor] | None,
+    resume: State | None,
 ) -> Algorithm[Attack]:
     match method:
         case "robust":
-            return attacks.robust(scene, epsilon=epsilon, steps=steps, seed=seed, limits=limits, resume=resume)
+            return robust(scene, epsilon=epsilon, steps=steps, seed=seed, resume=resume)
         case "minimal":
             return attacks.minimal(scene, epsilon=epsilon, steps=steps, resume=resume)
         case "pgd":
@@ -163,40 +185,42 @@ def _attack(
 
 
 def _verify(
-    scene: Scene, picture: Canvas, limits: ImageLimits, seed: int, note: Mapping[str, str]
-) -> Algorithm[_Report]:
-    """By the saved file, decoded again as an upload is, and by what becomes of it on its way."""
-    preprocessing = scene.classifier.backbone.preprocessing
-    png = png_of(picture, dict(note))
-    uploaded = ResizeOperator(Picture.read(png, limits).pixels(), preprocessing)
-    noisy = _noise(scene.resize, picture, seed)
-    canvases = [
-        Picture.read(png, limits, preprocessing=preprocessing).canvas(preprocessing),
-        *(transformed(name, uploaded.picture, uploaded, preprocessing, limits) for name in TRANSFORMATIONS),
-        transformed("png", noisy, ResizeOperator(noisy, preprocessing), preprocessing, limits),
-    ]
-    answered = yield Ask(scene.classifier, pixels_of(*canvases))
-    again, *through, noise = answered.logits
-    verified = {name: scene.criterion.reached(logits) for name, logits in zip(TRANSFORMATIONS, through, strict=True)}
-    return _Report(
-        adversarial=png,
-        after=outcomes_of(scene.classifier, answered)[0],
-        probability=scene.criterion.probability(again),
-        verified={"png": verified.pop("png"), "reupload": scene.criterion.reached(again), **verified},
-        noise_linf=int(np.abs(noisy.astype(np.int16) - scene.resize.picture).max(initial=0)),
-        noise_fooled=scene.criterion.reached(noise),
-    )
+    victims: Sequence[Victim], before: Sequence[Outcome], png: bytes, noisy: Canvas, limits: ImageLimits
+) -> Algorithm[list[Verdict]]:
+    """By the saved file, decoded again as an upload is, and by what becomes of it on its ways."""
+    verdicts = []
+    uploaded = Picture.read(png, limits).pixels()
+    for victim, outcome in zip(victims, before, strict=True):
+        classifier, criterion = victim.classifier, victim.criterion
+        passages = _passages(classifier, uploaded, list(victim.passages), limits)
+        canvases = [_canvas(classifier, png, limits), passages["png"].canvas(noisy)]
+        answered = yield Ask(
+            classifier, pixels_of(*canvases, *(passage.canvas(uploaded) for passage in passages.values()))
+        )
+        again, noise, *through = answered.logits
+        verified = {way: criterion.reached(logits) for way, logits in zip(passages, through, strict=True)}
+        verdicts.append(
+            Verdict(
+                classifier=classifier,
+                before=outcome,
+                after=outcomes_of(classifier, answered)[0],
+                probability=criterion.probability(again),
+                verified={"png": verified.pop("png"), "reupload": criterion.reached(again), **verified},
+                noise_fooled=criterion.reached(noise),
+            )
+        )
+    return verdicts
 
 
-def _noise(resize: ResizeOperator, picture: Canvas, seed: int) -> Canvas:
+def _noise(scene: Scene, picture: Canvas, seed: int) -> Canvas:
     """The very same changes, shuffled and with random signs: what the size of a change does without its direction."""
-    change = torch.from_numpy(picture[resize.region].astype(np.int16) - resize.picture[resize.region]).flatten()
+    change = torch.from_numpy(picture[scene.region].astype(np.int16) - scene.picture[scene.region]).flatten()
     generator = torch.Generator().manual_seed(seed)
     shuffled = change[torch.randperm(len(change), generator=generator)]
     signs = torch.randint(0, 2, shuffled.shape, generator=generator) * 2 - 1
-    start = resize.start()
+    start = scene.start()
     noise = (shuffled * signs).reshape(start.shape[1], start.shape[2], 3).permute(2, 0, 1).float()
-    return resize.changed(within_levels(noise, start))
+    return scene.changed(within_levels(noise, start))
 
 
 def _transfer(
@@ -205,11 +229,7 @@ def _transfer(
     """What the other networks take both pictures for; the label counts, since their classes may have other numbers."""
     found = []
     for other in others:
-        preprocessing = other.backbone.preprocessing
-        canvases = pixels_of(
-            *(Picture.read(one, limits, preprocessing=preprocessing).canvas(preprocessing) for one in (data, png))
-        )
-        answered = yield Ask(other, canvases)
+        answered = yield Ask(other, pixels_of(*(_canvas(other, one, limits) for one in (data, png))))
         before, after = outcomes_of(other, answered)
         label = other.labels[after.index].label
         if criterion.target is None:
@@ -220,49 +240,26 @@ def _transfer(
     return found
 
 
-def _note(classifier: Classifier, before: Outcome, target: int | None, method: Method) -> dict[str, str]:
-    source = classifier.labels[before.index].label
-    aim = "anything else" if target is None else repr(classifier.labels[target].label)
+def _note(classifiers: Sequence[Classifier], before: Outcome, wanted: str | None, method: Method) -> dict[str, str]:
+    source = classifiers[0].labels[before.index].label
+    aim = "anything else" if wanted is None else repr(wanted)
+    names = ", ".join(classifier.card.name for classifier in classifiers)
+    who = f"the model {names} takes" if len(classifiers) == 1 else f"the models {names} take"
     return {
         "Software": "Inkblot",
-        "Description": f"Adversarial image: a picture of {source!r}, changed ({method}) so that the model "
-        f"{classifier.card.name} takes it for {aim}.",
+        "Description": f"Adversarial image: a picture of {source!r}, changed ({method}) so that {who} it for {aim}.",
     }
 
 
-def _hint(method: Method, space: str, attack: Attack, probability: float) -> str:
+def _hint(method: Method, space: str, attack: Attack, verdicts: Sequence[Verdict]) -> str | None:
+    verified = _by_all(verdicts)
     steps = "one step" if attack.steps == 1 else f"{attack.steps} steps"
-    reached = f"After {steps} it was at {probability:.1%}."
+    if verified["reupload"]:
+        lost = ", ".join(way for way, held in verified.items() if not held)
+        return f"It does not fool after: {lost}. Allow a larger epsilon." if lost and method == "robust" else None
+    reached = f"After {steps} it was at {min(verdict.probability for verdict in verdicts):.1%}."
     if space == "model":
         return f"{reached} A change of the canvas rarely survives the upload: use space=original."
     if method == "fgsm":
         return f"{reached} A single step is often not enough: use method=pgd or robust."
     return f"{reached} Allow a larger epsilon, more steps, or choose a target that is more alike."
-
-
-def _amplification(linf: int) -> int:
-    return min(_MAX_AMPLIFICATION, 127 // linf) if linf else 1
-
-
-def _difference(original: Canvas, changed: Canvas) -> Canvas:
-    """The change around mid-grey, amplified so that it can be seen."""
-    change = changed.astype(np.int16) - original.astype(np.int16)
-    factor = _amplification(int(np.abs(change).max(initial=0)))
-    return (128 + factor * change).clip(0, 255).astype(np.uint8)
-
-
-def _ssim(one: Canvas, other: Canvas) -> float:
-    """Of one colour `(H, W)`; small pictures have a smaller window."""
-    window = min(_WINDOW, *one.shape)
-    x, y = (torch.from_numpy(levels).float()[None, None] for levels in (one, other))
-
-    def mean(values: Tensor) -> Tensor:
-        return functional.avg_pool2d(values, window, 1)
-
-    unbiased = window**2 / max(1, window**2 - 1)
-    mean_x, mean_y = mean(x), mean(y)
-    var_x, var_y = unbiased * (mean(x * x) - mean_x**2), unbiased * (mean(y * y) - mean_y**2)
-    covariance = unbiased * (mean(x * y) - mean_x * mean_y)
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    similar = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    return float((similar / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean())

@@ -6,6 +6,9 @@ from torch import Tensor
 
 from app.vision.image import Canvas, Preprocessing, preprocess
 
+Region = tuple[slice, slice]
+"""Rows and columns."""
+
 
 class ResizeOperator:
     """What a network with this preprocessing sees of a picture `(H, W, 3)`; without one, the picture itself.
@@ -15,25 +18,15 @@ class ResizeOperator:
     """
 
     def __init__(self, picture: Canvas, preprocessing: Preprocessing | None) -> None:
-        self.picture, self._fit = picture, preprocessing
+        self._fit = preprocessing
         height, width = picture.shape[:2]
+        self.region: Region = slice(0, height), slice(0, width)
         if preprocessing is None:
-            self.region = slice(0, height), slice(0, width)
             return
         left, top, right, bottom = preprocessing.box(width, height)
         self._rows, rows = _weights(preprocessing.crop, height, top, bottom)
         self._columns, columns = _weights(preprocessing.crop, width, left, right)
         self.region = rows, columns
-
-    def start(self) -> Tensor:
-        """The grey levels of the region, `(3, h, w)` in 0..255."""
-        return torch.from_numpy(self.picture[self.region]).permute(2, 0, 1).float()
-
-    def changed(self, change: Tensor) -> Canvas:
-        """The picture with a change `(3, h, w)` of whole levels that stays within 0..255."""
-        picture = self.picture.copy()
-        picture[self.region] = (self.start() + change).to(torch.uint8).permute(1, 2, 0).numpy()
-        return picture
 
     def canvas(self, picture: Canvas) -> Canvas:
         """What the network sees of a picture `(H, W, 3)`, by the real resize of the classification path: `(crop, crop,

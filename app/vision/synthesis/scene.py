@@ -1,21 +1,25 @@
-"""What every attack works on: who is to be fooled, when it is, and the picture through the resize of the network."""
+"""What every attack works on: who is to be fooled, when they are, and the picture on its ways to them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from app.vision.ask import Activity, Answer, Ask, Progress
+from app.vision.ask import Activity, Algorithm, Ask, Progress
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas
 from app.vision.pixels import pixels_of
-from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.resize import Region
+from app.vision.synthesis.transformations import Passage
 
 State = Mapping[str, Tensor]
 _PREVIEW: Final = 320
+_FOOLED_WELL: Final = 2.0
+"""Logits beyond the boundary from which on a network need not be pulled any further, while others are behind."""
 
 
 @dataclass(frozen=True)
@@ -64,35 +68,122 @@ class Attack:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What all methods work on: who is to be fooled, into what, and by which picture through which resize."""
+class Victim:
+    """A network that is to be fooled, and the ways on which pictures reach it; `png` is one of them."""
 
     classifier: Classifier
-    resize: ResizeOperator
     criterion: Criterion
+    passages: Mapping[str, Passage]
 
-    def ask(self, canvas: Tensor, change: Tensor, step: int, steps: int, score: float | None, state: State) -> Ask:
-        """For the canvas `(n, 3, H, W)` that a change of the picture makes; `state` is all that the method needs to go
-        on.
+
+@dataclass(frozen=True)
+class Look:
+    """`margin` and `probability` are of the victim that is furthest from being fooled; along the gradient, `(3, h, w)`
+    in the region, it rises.
+    """
+
+    margin: float
+    probability: float
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How far a method has come: `change` of the picture, and in `state` all that it needs to go on."""
+
+    change: Tensor
+    step: int
+    steps: int
+    score: float | None
+    state: State
+
+
+class Scene:
+    """A picture `(H, W, 3)` and those who are to be fooled by it, all at once.
+
+    `region` are the rows and columns that any of them sees something of; changes `(3, h, w)` are of these.
+    """
+
+    def __init__(self, picture: Canvas, victims: Sequence[Victim]) -> None:
+        self.picture, self.victims = picture, victims
+        seen = [passage.region for victim in victims for passage in victim.passages.values()]
+        rows, columns = (
+            slice(min(part.start for part in parts), max(part.stop for part in parts))
+            for parts in zip(*seen, strict=True)
+        )
+        self.region: Region = rows, columns
+
+    def start(self) -> Tensor:
+        """The grey levels of the region, `(3, h, w)` in 0..255."""
+        return torch.from_numpy(self.picture[self.region]).permute(2, 0, 1).float()
+
+    def changed(self, change: Tensor) -> Canvas:
+        """The picture with a change of whole levels that stays within 0..255."""
+        picture = self.picture.copy()
+        picture[self.region] = (self.start() + change).to(torch.uint8).permute(1, 2, 0).numpy()
+        return picture
+
+    def look(self, now: Moment) -> Algorithm[Look]:
+        """Ask all about the picture that would be saved now.
+
+        Gradients of several are of mean size 1 before they are added, and only of those that are not fooled well.
         """
+        picture = self.changed(now.change)
+        looks = []
+        for victim in self.victims:
+            passage = victim.passages["png"]
+            answered = yield self.ask(victim, pixels_of(passage.canvas(picture)), now)
+            logits = answered.logits[0]
+            gradient = self.widened(passage.pull_back(answered.gradient[0]), passage.region)
+            looks.append(Look(victim.criterion.margin(logits), victim.criterion.probability(logits), gradient))
+        if len(looks) == 1:
+            return looks[0]
+        behind = [look for look in looks if look.margin < _FOOLED_WELL] or looks
+        pull = torch.stack([of_mean_size_one(look.gradient) for look in behind]).sum(0)
+        return Look(min(look.margin for look in looks), min(look.probability for look in looks), pull)
+
+    def margins(self, changes: Sequence[Tensor]) -> Algorithm[list[float]]:
+        """Of the victim that is furthest from being fooled, for each of the changed pictures."""
+        pictures = [self.changed(change) for change in changes]
+        margins = [math.inf] * len(pictures)
+        for victim in self.victims:
+            canvases = pixels_of(*(victim.passages["png"].canvas(picture) for picture in pictures))
+            answered = yield Ask(victim.classifier, canvases)
+            margins = [
+                min(margin, victim.criterion.margin(logits))
+                for margin, logits in zip(margins, answered.logits, strict=True)
+            ]
+        return margins
+
+    def ask(self, victim: Victim, canvases: Tensor, now: Moment) -> Ask:
+        """How the victim's answer to canvases `(n, 3, H, W)` of the changed picture rises."""
         return Ask(
-            self.classifier,
-            canvas,
-            self.criterion.rise,
-            progress=Progress(step, steps, score),
-            preview=lambda: self._preview(change),
-            state=lambda: {**state, **({} if score is None else {"score": torch.tensor(score, dtype=torch.float64)})},
+            victim.classifier,
+            canvases,
+            victim.criterion.rise,
+            progress=Progress(now.step, now.steps, now.score),
+            preview=lambda: self._preview(now.change),
+            state=lambda: {
+                **now.state,
+                **({} if now.score is None else {"score": torch.tensor(now.score, dtype=torch.float64)}),
+            },
         )
 
+    def widened(self, gradient: Tensor, region: Region) -> Tensor:
+        """To the whole region, where it is of a part of it."""
+        (top, bottom), (left, right) = (
+            (part.start - own.start, own.stop - part.stop) for part, own in zip(region, self.region, strict=True)
+        )
+        if not (top or bottom or left or right):
+            return gradient
+        return functional.pad(gradient, (left, right, top, bottom))
+
     def _preview(self, change: Tensor) -> Tensor:
-        pixels = torch.from_numpy(self.resize.changed(change)).permute(2, 0, 1)
+        pixels = torch.from_numpy(self.changed(change)).permute(2, 0, 1)
         stride = max(1, max(pixels.shape) // _PREVIEW)
         return pixels[:, ::stride, ::stride].float() / 255
 
-    def seen(self, change: Tensor) -> Tensor:
-        """The canvas `(1, 3, H, W)` in [0, 1] that the network sees of the changed picture."""
-        return pixels_of(self.resize.canvas(self.resize.changed(change)))
 
-    def pull_back(self, answered: Answer) -> Tensor:
-        """The gradient `(3, h, w)` of the mean score, in the region of the picture that the network sees."""
-        return self.resize.pull_back(answered.gradient.mean(0))
+def of_mean_size_one(gradient: Tensor) -> Tensor:
+    """So that no network outvotes another because its logits are large."""
+    return gradient / gradient.abs().mean().clamp(min=1e-20)

@@ -1,16 +1,38 @@
-"""What happens to a saved picture on its way: how it is encoded, made smaller, and decoded again."""
+"""What happens to a saved picture on its way: encoded, sent, edited, and decoded again, until a network sees it."""
 
+from collections.abc import Collection, Mapping
 from io import BytesIO
-from typing import Final
+from typing import Final, Literal
 
+import numpy as np
+import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+from torch.nn import functional
 
-from app.vision.image import Canvas, ImageLimits, Picture, Preprocessing, preprocess
-from app.vision.synthesis.resize import ResizeOperator
+from app.vision.image import Canvas, ImageLimits, Picture, Preprocessing
+from app.vision.synthesis.resize import Region, ResizeOperator
 
-TRANSFORMATIONS: Final = ("png", "jpeg_q95", "jpeg_q90", "jpeg_q75", "half_size")
+Group = Literal["file", "messenger", "edit"]
+GROUPS: Final[Mapping[Group, tuple[str, ...]]] = {
+    "file": ("png", "jpeg_q95", "jpeg_q90", "jpeg_q75", "half_size"),
+    "messenger": ("messenger",),
+    "edit": ("crop", "mirror", "turn", "margin"),
+}
+"""`messenger` is half the size, then JPEG 70; `crop` takes 5 % from each edge, `turn` is by 3°, `margin` adds 8 % of
+white at each edge.
+"""
+
 _BIG: Final = 4_000_000
+_CROP: Final = 0.05
+_MARGIN: Final = -0.08
+_TURN: Final = 3.0
+
+
+def ways_of(groups: Collection[Group]) -> tuple[str, ...]:
+    """The ways of these groups, and always those of `file`, in one order, whatever that of the groups."""
+    return tuple(way for group, ways in GROUPS.items() if group in groups or group == "file" for way in ways)
 
 
 def png_of(picture: Canvas, text: dict[str, str] | None = None) -> bytes:
@@ -24,16 +46,81 @@ def png_of(picture: Canvas, text: dict[str, str] | None = None) -> bytes:
     return file.getvalue()
 
 
-def transformed(
-    transformation: str, picture: Canvas, resize: ResizeOperator, preprocessing: Preprocessing, limits: ImageLimits
-) -> Canvas:
-    """The canvas of a picture `(H, W, 3)` that went through a channel and was uploaded again."""
-    if transformation == "png":
-        return resize.canvas(picture)
+class Passage:
+    """One way of pictures `(H, W, 3)` to a network with this preprocessing; without one, they are its canvases.
+
+    Forward by real encoders, backward by the adjoint of what moves pixels, straight through what rounds them. `region`
+    are the rows and columns of the picture from which something reaches the canvas.
+    """
+
+    def __init__(self, way: str, picture: Canvas, preprocessing: Preprocessing | None, limits: ImageLimits) -> None:
+        self.way = way
+        self._preprocessing, self._limits = preprocessing, limits
+        height, width = picture.shape[:2]
+        share = {"crop": _CROP, "margin": _MARGIN}.get(way, 0.0)
+        self._inset = round(share * height), round(share * width)
+        self._resize = ResizeOperator(self._edges_moved(picture), preprocessing)
+        rows, columns = (
+            slice(max(0, part.start + inset), min(side, part.stop + inset))
+            for part, inset, side in zip(self._resize.region, self._inset, (height, width), strict=True)
+        )
+        self.region: Region = rows, columns
+
+    def canvas(self, picture: Canvas) -> Canvas:
+        """What the network gets to see, `(crop, crop, 3)`."""
+        if self.way.startswith("jpeg_q"):
+            return self._through_jpeg(Image.fromarray(picture), int(self.way.removeprefix("jpeg_q")))
+        match self.way:
+            case "half_size":
+                return self._resize.canvas(np.array(_half(picture)))
+            case "messenger":
+                return self._through_jpeg(_half(picture), 70)
+            case "mirror":
+                return self._resize.canvas(np.ascontiguousarray(picture[:, ::-1]))
+            case "turn":
+                turned = Image.fromarray(picture).rotate(_TURN, Image.Resampling.BICUBIC, fillcolor="white")
+                return self._resize.canvas(np.array(turned))
+        return self._resize.canvas(self._edges_moved(picture))
+
+    def pull_back(self, gradient: Tensor) -> Tensor:
+        """From the canvas `(3, crop, crop)` to the region, `(3, h, w)`.
+
+        The network sees the middle of the picture, so that the canvas of a mirrored or turned picture is the canvas,
+        mirrored or turned.
+        """
+        if self.way == "mirror":
+            gradient = gradient.flip(2)
+        elif self.way == "turn":
+            gradient = _turned_back(gradient)
+        back = self._resize.pull_back(gradient)
+        rows, columns = (
+            slice(own.start - part.start - inset, own.stop - part.start - inset)
+            for own, part, inset in zip(self.region, self._resize.region, self._inset, strict=True)
+        )
+        return back[:, rows, columns]
+
+    def _edges_moved(self, picture: Canvas) -> Canvas:
+        down, across = self._inset
+        if down >= 0 and across >= 0:
+            return picture[down : len(picture) - down, across : picture.shape[1] - across]
+        return np.pad(picture, ((-down, -down), (-across, -across), (0, 0)), constant_values=255)
+
+    def _through_jpeg(self, image: Image.Image, quality: int) -> Canvas:
+        file = BytesIO()
+        image.save(file, "JPEG", quality=quality)
+        sent = Picture.read(file.getvalue(), self._limits, preprocessing=self._preprocessing)
+        return self._resize.canvas(sent.pixels())
+
+
+def _half(picture: Canvas) -> Image.Image:
     image = Image.fromarray(picture)
-    if transformation == "half_size":
-        half = (max(1, image.width // 2), max(1, image.height // 2))
-        return preprocess(image.resize(half, Image.Resampling.LANCZOS), preprocessing)
-    file = BytesIO()
-    image.save(file, "JPEG", quality=int(transformation.removeprefix("jpeg_q")))
-    return Picture.read(file.getvalue(), limits, preprocessing=preprocessing).canvas(preprocessing)
+    return image.resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.LANCZOS)
+
+
+def _turned_back(gradient: Tensor) -> Tensor:
+    angle = torch.deg2rad(torch.tensor(_TURN))
+    cosine, sine = float(angle.cos()), float(angle.sin())
+    grid = functional.affine_grid(
+        torch.tensor([[[cosine, sine, 0.0], [-sine, cosine, 0.0]]]), [1, *gradient.shape], align_corners=False
+    )
+    return functional.grid_sample(gradient[None], grid, align_corners=False)[0]

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
@@ -13,10 +13,12 @@ from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
-from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image, measure
+from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image
 from app.vision.synthesis.attacks import Method
+from app.vision.synthesis.perturbation import measure
 from app.vision.synthesis.quantization import round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.transformations import Passage, ways_of
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -50,9 +52,11 @@ def taken_for(classifier: Classifier, data: bytes) -> int:
 def test_the_matrices_are_pillows_own_resize(size: tuple[int, int]) -> None:
     picture = photo(*size)
     resize = ResizeOperator(picture, Preprocessing(256, 224))
-    difference = resize.project(resize.start()).clamp(0, 255) - torch.from_numpy(resize.canvas(picture)).permute(
-        2, 0, 1
-    )
+    rows, columns = resize.region
+    pixels = torch.from_numpy(picture).permute(2, 0, 1).float()
+    difference = resize.project(pixels[:, rows, columns]).clamp(0, 255) - torch.from_numpy(
+        resize.canvas(picture)
+    ).permute(2, 0, 1)
     assert difference.abs().max() <= 1.5  # Pillow rounds after each of the two passes
 
 
@@ -60,20 +64,29 @@ def test_the_gradient_that_comes_back_is_that_of_the_resize() -> None:
     picture = photo(300, 300)
     resize = ResizeOperator(picture, Preprocessing(224, 224))
     gradient = torch.randn(3, 224, 224, generator=torch.Generator().manual_seed(0))
-    pixels = resize.start().requires_grad_()
+    pixels = torch.from_numpy(picture).permute(2, 0, 1).float().requires_grad_()
     resized = functional.interpolate(pixels[None], (224, 224), mode="bicubic", antialias=True)[0]
     (expected,) = torch.autograd.grad(resized, pixels, gradient)
     assert torch.allclose(resize.pull_back(gradient), expected, atol=1e-4)
 
 
-def test_a_small_change_does_to_the_canvas_what_the_gradient_says() -> None:
-    picture = photo(500, 375) // 2 + 64  # far from black and white, where a change would be cut
-    resize = ResizeOperator(picture, Preprocessing(256, 224))
-    gradient = torch.ones(3, 224, 224)
-    step = torch.zeros_like(resize.start())
-    step[:, 100:140, 120:160] = 8.0
-    up, down = (resize.canvas(resize.changed(sign * step)).astype(float).sum() for sign in (1, -1))
-    assert (up - down) / 2 == pytest.approx(float((resize.pull_back(gradient) * step).sum()), rel=0.02)
+@pytest.mark.parametrize("size", [(500, 375), (321, 402)])
+@pytest.mark.parametrize("way", ways_of(["messenger", "edit"]))
+def test_a_small_change_does_to_the_canvas_what_the_gradient_says(way: str, size: tuple[int, int]) -> None:
+    picture = photo(*size) // 2 + 64  # far from black and white, where a change would be cut
+    passage = Passage(way, picture, Preprocessing(256, 224), ImageLimits())
+    ramp = torch.linspace(0, 1, 224)
+    gradient = (ramp[:, None] * ramp**2).expand(3, -1, -1)  # every place counts differently
+    rows, columns = passage.region
+    step = torch.zeros(3, *picture.shape[:2])
+    step[:, size[1] // 4 : size[1] // 3, size[0] // 2 : size[0] * 2 // 3] = 8.0
+    weights = gradient.permute(1, 2, 0).numpy()
+    up, down = (
+        float((passage.canvas((picture + sign * step.permute(1, 2, 0).numpy()).astype(np.uint8)) * weights).sum())
+        for sign in (1, -1)
+    )
+    expected = float((passage.pull_back(gradient) * step[:, rows, columns]).sum())
+    assert (up - down) / 2 == pytest.approx(expected, rel=0.03)
 
 
 def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
@@ -102,6 +115,60 @@ def test_a_robust_picture_survives_what_happens_to_pictures(classifier: Classifi
     assert found.noise_linf == found.perturbation.linf <= 8
     assert Image.open(BytesIO(found.adversarial)).size == Image.open(BytesIO(dog)).size
     assert "tabby" in Image.open(BytesIO(found.adversarial)).info["Description"]
+
+
+def test_a_picture_survives_a_messenger_and_an_editor_when_that_is_asked_for(
+    classifier: Classifier, dog: bytes
+) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY, survive=["messenger", "edit"]))
+    assert list(found.verified) == ["png", "reupload", *ways_of(["messenger", "edit"])[1:]]
+    assert all(found.verified.values())
+    assert found.hint is None
+    assert found.perturbation.linf <= 12
+    with Image.open(BytesIO(found.adversarial)) as image:
+        file = BytesIO()
+        image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS).save(file, "JPEG", quality=70)
+        assert taken_for(classifier, file.getvalue()) == TABBY
+        for edited in (ImageOps.mirror(image), image.rotate(3, Image.Resampling.BICUBIC), ImageOps.crop(image, 15)):
+            file = BytesIO()
+            edited.save(file, "PNG")
+            assert taken_for(classifier, file.getvalue()) == TABBY
+
+
+def test_what_a_picture_does_not_survive_is_told(classifier: Classifier, dog: bytes) -> None:
+    found = run(adversarial_image(classifier, dog, target=TABBY, survive=["edit"], epsilon=2 / 255, steps=8))
+    assert found.hint
+    for way, held in found.verified.items():
+        assert (way in found.hint) == (not held and found.success)
+
+
+def test_one_picture_fools_several_networks_at_once(
+    models: ModelRepository, classifier: Classifier, dog: bytes
+) -> None:
+    partner = models.load("efficientnet_lite1")
+    alone = run(adversarial_image(classifier, dog, target=TABBY, others=[partner]))
+    assert taken_for(partner, alone.adversarial) != TABBY
+    found = run(adversarial_image(classifier, dog, target=TABBY, partners=[partner]))
+    assert [verdict.classifier for verdict in found.verdicts] == [classifier, partner]
+    assert taken_for(classifier, found.adversarial) == taken_for(partner, found.adversarial) == TABBY
+    assert all(all(verdict.verified.values()) for verdict in found.verdicts)
+    assert found.verdicts[1].before.index == taken_for(partner, dog)
+    assert "imagenet, efficientnet_lite1" in Image.open(BytesIO(found.adversarial)).info["Description"]
+
+
+@pytest.mark.parametrize("method", ["minimal", "pgd"])
+def test_a_picture_that_fools_one_of_two_has_not_succeeded(
+    models: ModelRepository, classifier: Classifier, dog: bytes, method: Method
+) -> None:
+    partner = models.load("efficientnet_lite1")
+    for epsilon in (0.3, 30.0) if method == "minimal" else (1 / 255, 4 / 255):
+        found = run(
+            adversarial_image(classifier, dog, partners=[partner], target=TABBY, method=method, epsilon=epsilon)
+        )
+        taken = [taken_for(one, found.adversarial) for one in (classifier, partner)]
+        assert [verdict.verified["reupload"] for verdict in found.verdicts] == [index == TABBY for index in taken]
+        assert found.success == (taken == [TABBY, TABBY])
+    assert found.success
 
 
 def test_a_minimal_picture_changes_far_less(classifier: Classifier, dog: bytes) -> None:

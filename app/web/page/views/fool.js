@@ -17,6 +17,7 @@ import { article, language, percent, rich, t } from "../words.js";
 import { Fooled } from "./fooled.js";
 
 const METHODS = ["robust", "minimal", "pgd", "fgsm", "lesson"];
+const WAYS = { file: "file", messenger: "file,messenger", edit: "file,messenger,edit" };
 const FIRST = { imagenet: "tabby", pets: "Bengal" };
 
 /** The class that is furthest from what it is now, of two; else one that is known to work. @param {string} name @param {any[]} labels @param {string | undefined} now */
@@ -63,6 +64,7 @@ export function Fool() {
   const labels = useAnswer(() => labelsOf(name), [name, language.value]).value ?? [];
   const [target, setTarget] = useState("");
   const [method, setMethod] = useState("robust");
+  const [survive, setSurvive] = useState(WAYS.file);
   const [levels, setLevels] = useState(4);
   const { busy, problem, wait, give } = useOrder();
   const input = now.job?.input;
@@ -71,6 +73,7 @@ export function Fool() {
     if (!input) return;
     setTarget(input.target ?? "");
     setMethod(input.method);
+    setSurvive(String(input.survive ?? WAYS.file));
     if (input.epsilon) setLevels(Math.round(input.epsilon * 255));
   }, [input?.seed, id]);
   const ended = now.job?.result;
@@ -81,7 +84,7 @@ export function Fool() {
     else pictureOf(now.job, null).then((of) => use(of.blob, of.name), () => {});
   }, [id, Boolean(ended)]);
   const wanted = labels.some((one) => one.label === target) ? target : firstTarget(name, labels, found?.predictions[0].label);
-  const query = { model: name, target: wanted, method, epsilon: method === "minimal" ? undefined : `${levels}/255` };
+  const query = { model: name, target: wanted, method, survive: method === "robust" ? survive : undefined, epsilon: method === "minimal" ? undefined : `${levels}/255` };
   const start = (event, changes = {}) => {
     event?.preventDefault();
     give(async () => {
@@ -91,11 +94,12 @@ export function Fool() {
   };
   const { job } = now;
   const again = recipeOf(id) && (() => start(undefined, recipeOf(id)?.input));
-  const where = `${location.origin}/v1/adversarial-images?model=${name}&target=${encodeURIComponent(wanted)}&method=${method}${query.epsilon ? `&epsilon=${query.epsilon}` : ""}`;
+  const where = `${location.origin}/v1/adversarial-images?model=${name}&target=${encodeURIComponent(wanted)}&method=${method}${query.survive && survive !== WAYS.file ? `&survive=${survive}` : ""}${query.epsilon ? `&epsilon=${query.epsilon}` : ""}`;
   const file = shown?.name ?? "dog.png";
   return html`<${Head} title=${t("fool.title")} text=${t("fool.text")}><${Dock} /><//>
     <form class="controls" onSubmit=${start}><${Combo} label=${t("fool.target")} value=${labels.find((one) => one.label === wanted)?.display ?? wanted} find=${(text) => search(labels, text)} onChoose=${(one) => setTarget(one.label)} />
     <${Pick} label=${t("fool.method")} value=${method} onChange=${setMethod} options=${METHODS.map((key) => [key, t(`attack.${key}`)])} />
+    ${method === "robust" && html`<${Pick} label=${t("fool.survive")} value=${survive} onChange=${setSurvive} options=${Object.entries(WAYS).map(([key, value]) => [value, t(`survive.${key}`)])} />`}
     <label class="field"><span>${method === "minimal" ? t("fool.least") : t("fool.strength", { n: levels })}</span><input type="range" min="1" max="16" value=${levels} disabled=${method === "minimal"} aria-label=${t("fool.strength.label")} onInput=${(event) => setLevels(Number(event.target.value))} /></label>
     <button class="btn main" disabled=${busy || wait > 0 || !shown || !wanted}>${wait ? t("state.in", { what: t("fool.do"), n: wait }) : t("fool.do")}</button></form>
     <p class="small quiet method">${t(`attack.${method}.text`)}</p><${Trouble} problem=${problem ?? unseen} />
