@@ -3,9 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
-
 from app.vision.ask import Algorithm, Ask
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
@@ -13,8 +10,7 @@ from app.vision.pixels import pixels_of
 from app.vision.synthesis import attacks
 from app.vision.synthesis.attacks import Method, Norm
 from app.vision.synthesis.outcome import Outcome, outcomes_of
-from app.vision.synthesis.perturbation import Perturbation, difference_of, measure
-from app.vision.synthesis.quantization import within_levels
+from app.vision.synthesis.perturbation import Perturbation, difference_of, linf_of, measure, noise_like
 from app.vision.synthesis.robust_attack import robust, robust_steps
 from app.vision.synthesis.scene import Attack, Criterion, Scene, State, Victim
 from app.vision.synthesis.transformations import Group, Passage, png_of, ways_of
@@ -123,19 +119,20 @@ def adversarial_image(
     attack = yield from _attack(scene, method, norm, epsilon, steps, seed, resume)
 
     png = png_of(attack.picture, _note([victim.classifier for victim in victims], before[0], wanted, method))
-    noisy = _noise(scene, attack.picture, seed)
+    noisy = noise_like(picture, attack.picture, scene.region, seed)
+    perturbation = measure(picture, attack.picture)
     verdicts = yield from _verify(victims, before, png, noisy, limits)
     fooled = _by_all(verdicts)
     return AdversarialImage(
         verdicts=verdicts,
         steps_to_success=attack.steps if fooled["reupload"] else None,
-        perturbation=measure(picture, attack.picture),
-        noise_linf=int(np.abs(noisy.astype(np.int16) - picture).max(initial=0)),
+        perturbation=perturbation,
+        noise_linf=linf_of(picture, noisy),
         transfer=(yield from _transfer(others, victims[0].criterion, classifier, data, png, limits)),
         hint=_hint(method, space, attack, verdicts),
         original=png_of(picture),
         adversarial=png,
-        difference=png_of(difference_of(picture, attack.picture)),
+        difference=png_of(difference_of(picture, attack.picture, perturbation.amplified)),
     )
 
 
@@ -210,17 +207,6 @@ def _verify(
             )
         )
     return verdicts
-
-
-def _noise(scene: Scene, picture: Canvas, seed: int) -> Canvas:
-    """The very same changes, shuffled and with random signs: what the size of a change does without its direction."""
-    change = torch.from_numpy(picture[scene.region].astype(np.int16) - scene.picture[scene.region]).flatten()
-    generator = torch.Generator().manual_seed(seed)
-    shuffled = change[torch.randperm(len(change), generator=generator)]
-    signs = torch.randint(0, 2, shuffled.shape, generator=generator) * 2 - 1
-    start = scene.start()
-    noise = (shuffled * signs).reshape(start.shape[1], start.shape[2], 3).permute(2, 0, 1).float()
-    return scene.changed(within_levels(noise, start))
 
 
 def _transfer(

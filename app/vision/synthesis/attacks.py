@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from app.vision.ask import Algorithm
-from app.vision.synthesis.quantization import round_to_norm, whole_levels, within_levels
-from app.vision.synthesis.scene import Attack, Moment, Scene, State, of_mean_size_one
+from app.vision.synthesis.quantization import round_to_norm, signed_step, whole_levels, within_levels
+from app.vision.synthesis.scene import Attack, Moment, Scene, State, mean_size
 
 Method = Literal["robust", "minimal", "pgd", "fgsm", "lesson"]
 Norm = Literal["linf", "l2"]
@@ -35,7 +35,7 @@ def pgd(
     bound = (epsilon or (2 / 255 if norm == "linf" else 3.0)) * 255
     start = scene.start()
     state = dict(resume or {})
-    change, velocity = state.get("change", torch.zeros_like(start)), state.get("velocity", torch.zeros_like(start))
+    change, velocity = (state.get(name, scene.unchanged()) for name in ("change", "velocity"))
     best, best_margin = state.get("best", change), float(state.get("margin", torch.tensor(-math.inf)))
     step_size, levels = max(1, round(bound / 2)), whole_levels(bound / 255)
     score = float(state["score"]) if "score" in state else None
@@ -48,10 +48,10 @@ def pgd(
             best, best_margin = change, margin
         if margin > RESERVE:
             return Attack(scene.changed(best), step - 1)
-        velocity = 0.75 * velocity + of_mean_size_one(look.gradient)
+        velocity = 0.75 * velocity + look.gradient / mean_size(look.gradient)
         if norm == "linf":
             size = max(1, step_size // (1 + step // 10))
-            change = within_levels((change + size * velocity.sign()).clamp(-levels, levels), start)
+            change = signed_step(change, velocity, size, levels, start)
         else:
             moved = change + velocity * (bound / 4 / velocity.norm().clamp(min=1e-20))
             change = round_to_norm(moved, min(float(moved.norm()), 0.98 * bound), start, None)
@@ -64,7 +64,7 @@ def fgsm(scene: Scene, *, epsilon: float | None, norm: Norm) -> Algorithm[Attack
     `epsilon` bounds every value in [0, 1] (L∞, by default 8/255), or the L2 norm of all values (by default 3.0).
     """
     start = scene.start()
-    none = torch.zeros_like(start)
+    none = scene.unchanged()
     look = yield from scene.look(Moment(none, 1, 1, None, {}))
     if norm == "l2":
         change = round_to_norm(look.gradient, 0.98 * (epsilon or 3.0) * 255, start, None)
@@ -81,7 +81,7 @@ def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: St
     steps = steps or STEPS["lesson"]
     start = scene.start()
     state = dict(resume or {})
-    moved = state.get("moved", torch.zeros_like(start))
+    moved = state.get("moved", scene.unchanged())
     score = float(state["score"]) if "score" in state else None
     change = within_levels(moved.round(), start)
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
@@ -111,7 +111,7 @@ def minimal(
     limit = epsilon * 255 if epsilon else math.inf
     scale = max(math.sqrt(start[0].numel()) / scene.victims[0].classifier.backbone.preprocessing.crop, 0.25)
     state = dict(resume or {})
-    zero = torch.zeros_like(start)
+    zero = scene.unchanged()
     direction, change, best = (state.get(name, zero) for name in ("direction", "change", "best"))
     searched = state.get("searched", torch.tensor([min(255 * scale, limit), math.inf, 0], dtype=torch.float64))
     norm, best_norm, found = float(searched[0]), float(searched[1]), int(searched[2])

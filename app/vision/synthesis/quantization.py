@@ -1,7 +1,7 @@
 """Changes of pictures in whole grey levels."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import torch
@@ -9,6 +9,8 @@ from torch import Tensor
 
 _BINS: Final = 4096
 _BISECTIONS: Final = 24
+_BAND: Final = 1_000_000
+"""Pixels, about."""
 
 
 def whole_levels(epsilon: float) -> int:
@@ -17,8 +19,29 @@ def whole_levels(epsilon: float) -> int:
 
 
 def within_levels(change: Tensor, start: Tensor) -> Tensor:
-    """The change `(3, H, W)` in grey levels, cut where the picture would leave 0..255."""
-    return torch.maximum(torch.minimum(change, 255 - start), -start)
+    """The change `(3, H, W)` in grey levels, cut where the picture, of the levels `start`, would leave 0..255."""
+    cut = torch.empty_like(change)
+    for rows in bands(change):
+        levels = start[:, rows].to(change.dtype)
+        torch.clamp(change[:, rows], -levels, 255 - levels, out=cut[:, rows])
+    return cut
+
+
+def signed_step(change: Tensor, velocity: Tensor, size: int, bound: int, start: Tensor) -> Tensor:
+    """Every value of a change `(3, H, W)` moved by so many levels to where the velocity points, within ±`bound` and
+    0..255.
+    """
+    moved = torch.empty_like(change)
+    for rows in bands(change):
+        part = (change[:, rows] + size * velocity[:, rows].sign()).clamp_(-bound, bound)
+        moved[:, rows] = within_levels(part, start[:, rows])
+    return moved
+
+
+def bands(values: Tensor) -> Iterator[slice]:
+    """Rows of `(3, H, W)`: what is done band by band needs no second picture of tens of megapixels."""
+    height = max(1, _BAND // values.shape[2])
+    return (slice(top, top + height) for top in range(0, values.shape[1], height))
 
 
 def round_to_norm(direction: Tensor, norm: float, start: Tensor, cap: int | None) -> Tensor:

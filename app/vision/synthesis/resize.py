@@ -40,9 +40,19 @@ class ResizeOperator:
 
     def pull_back(self, gradient: Tensor) -> Tensor:
         """From `(3, crop, crop)` to the region, `(3, h, w)`."""
+        whole = tuple(slice(0, part.stop - part.start) for part in self.region)
+        values = torch.zeros(3, *(part.stop for part in whole))
+        self.add_pulled_back_(values, gradient, (whole[0], whole[1]))
+        return values
+
+    def add_pulled_back_(self, values: Tensor, gradient: Tensor, part: Region) -> None:
+        """Add what `pull_back` gives of a part of the region to values `(3, h, w)` of that part."""
+        rows, columns = part
         if self._fit is None:
-            return gradient
-        return self._rows.T @ gradient @ self._columns
+            values += gradient[:, rows, columns]
+            return
+        for own, rising in zip(values, self._rows[:, rows].T @ gradient, strict=True):
+            own.addmm_(rising, self._columns[:, columns])
 
 
 def _weights(size: int, length: int, start: float, stop: float) -> tuple[Tensor, slice]:

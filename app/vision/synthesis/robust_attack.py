@@ -13,8 +13,8 @@ from app.vision.ask import Algorithm, Ask
 from app.vision.image import Canvas
 from app.vision.pixels import pixels_of
 from app.vision.synthesis.attacks import RESERVE
-from app.vision.synthesis.quantization import whole_levels, within_levels
-from app.vision.synthesis.scene import Attack, Moment, Scene, State, of_mean_size_one
+from app.vision.synthesis.quantization import signed_step, whole_levels
+from app.vision.synthesis.scene import Attack, Moment, Scene, State, mean_size
 from app.vision.synthesis.transformations import GROUPS
 
 _WEAK: Final = 2.0
@@ -67,7 +67,8 @@ def robust(
     steps = steps or plan.steps
     start = scene.start()
     state = dict(resume or {})
-    change, velocity, best = (state.get(name, torch.zeros_like(start)) for name in ("change", "velocity", "best"))
+    change, velocity = state.get("change", scene.unchanged(torch.int16)), state.get("velocity", scene.unchanged())
+    best = state.get("best", change)
     held = float(state.get("held", torch.tensor(-math.inf)))
     weak = [pairs[index] for index in state.get("weak", torch.arange(len(pairs))).tolist()]
     score = float(state["score"]) if "score" in state else None
@@ -77,8 +78,9 @@ def robust(
         kept["held"] = torch.tensor(held, dtype=torch.float64)
         kept["weak"] = torch.tensor([pairs.index(pair) for pair in weak])
         gradient = yield from _gradient(scene, plan, weak, Moment(change, number + 1, steps, score, kept), seed)
-        velocity = 0.9 * velocity + of_mean_size_one(gradient)
-        change = within_levels((change + max(1, round(rung / 3)) * velocity.sign()).clamp(-rung, rung), start)
+        gradient /= mean_size(gradient)
+        velocity = gradient.add_(velocity, alpha=0.9)
+        change = signed_step(change, velocity, max(1, round(rung / 3)), rung, start)
         if (number + 1) % plan.steps_a_rung and number + 1 < steps:
             continue
         margins, score = yield from _check(scene, scene.changed(change))
@@ -94,21 +96,19 @@ def _gradient(scene: Scene, plan: _Plan, weak: Sequence[tuple[int, str]], now: M
     """For each victim through some of its weak ways, chosen at random."""
     picture = scene.changed(now.change)
     generator = torch.Generator().manual_seed(seed * 1009 + now.step - 1)
-    total = torch.zeros_like(now.change)
+    total: Tensor | None = None
     for place in sorted({place for place, _ in weak}):
         victim = scene.victims[place]
         ways = [way for whose, way in weak if whose == place]
         chosen = [ways[index] for index in torch.randperm(len(ways), generator=generator)[: plan.views].tolist()]
         passages = [victim.passages[way] for way in chosen]
         answered = yield scene.ask(victim, pixels_of(*(passage.canvas(picture) for passage in passages)), now)
-        total += of_mean_size_one(
-            torch.stack(
-                [
-                    scene.widened(passage.pull_back(_blur(gradient, plan.sigma)), passage.region)
-                    for passage, gradient in zip(passages, answered.gradient, strict=True)
-                ]
-            ).mean(0)
-        )
+        pull = scene.unchanged()
+        for passage, gradient in zip(passages, answered.gradient, strict=True):
+            passage.add_pulled_back_(scene.part(pull, passage.region), _blur(gradient, plan.sigma))
+        pull /= mean_size(pull)
+        total = pull if total is None else total.add_(pull)
+    assert total is not None, "somebody is still to be fooled"
     return total
 
 

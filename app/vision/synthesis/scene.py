@@ -7,12 +7,12 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from app.vision.ask import Activity, Algorithm, Ask, Progress
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas
 from app.vision.pixels import pixels_of
+from app.vision.synthesis.quantization import bands
 from app.vision.synthesis.resize import Region
 from app.vision.synthesis.transformations import Passage
 
@@ -114,13 +114,19 @@ class Scene:
         self.region: Region = rows, columns
 
     def start(self) -> Tensor:
-        """The grey levels of the region, `(3, h, w)` in 0..255."""
-        return torch.from_numpy(self.picture[self.region]).permute(2, 0, 1).float()
+        """The grey levels of the region, `(3, h, w)`, `uint8`."""
+        return torch.from_numpy(self.picture[self.region]).permute(2, 0, 1)
+
+    def unchanged(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """No change, `(3, h, w)`."""
+        return torch.zeros(self.start().shape, dtype=dtype)
 
     def changed(self, change: Tensor) -> Canvas:
         """The picture with a change of whole levels that stays within 0..255."""
-        picture = self.picture.copy()
-        picture[self.region] = (self.start() + change).to(torch.uint8).permute(1, 2, 0).numpy()
+        picture, start = self.picture.copy(), self.start()
+        region = torch.from_numpy(picture[self.region]).permute(2, 0, 1)
+        for rows in bands(change):
+            region[:, rows] = (start[:, rows] + change[:, rows].short()).to(torch.uint8)
         return picture
 
     def look(self, now: Moment) -> Algorithm[Look]:
@@ -134,12 +140,13 @@ class Scene:
             passage = victim.passages["png"]
             answered = yield self.ask(victim, pixels_of(passage.canvas(picture)), now)
             logits = answered.logits[0]
-            gradient = self.widened(passage.pull_back(answered.gradient[0]), passage.region)
+            gradient = self.unchanged()
+            passage.add_pulled_back_(self.part(gradient, passage.region), answered.gradient[0])
             looks.append(Look(victim.criterion.margin(logits), victim.criterion.probability(logits), gradient))
         if len(looks) == 1:
             return looks[0]
         behind = [look for look in looks if look.margin < _FOOLED_WELL] or looks
-        pull = torch.stack([of_mean_size_one(look.gradient) for look in behind]).sum(0)
+        pull = torch.stack([look.gradient / mean_size(look.gradient) for look in behind]).sum(0)
         return Look(min(look.margin for look in looks), min(look.probability for look in looks), pull)
 
     def margins(self, changes: Sequence[Tensor]) -> Algorithm[list[float]]:
@@ -169,14 +176,12 @@ class Scene:
             },
         )
 
-    def widened(self, gradient: Tensor, region: Region) -> Tensor:
-        """To the whole region, where it is of a part of it."""
-        (top, bottom), (left, right) = (
-            (part.start - own.start, own.stop - part.stop) for part, own in zip(region, self.region, strict=True)
+    def part(self, values: Tensor, region: Region) -> Tensor:
+        """What a part of the region has of values `(3, h, w)` of all of it; whoever changes it changes them."""
+        rows, columns = (
+            slice(part.start - own.start, part.stop - own.start) for part, own in zip(region, self.region, strict=True)
         )
-        if not (top or bottom or left or right):
-            return gradient
-        return functional.pad(gradient, (left, right, top, bottom))
+        return values[:, rows, columns]
 
     def _preview(self, change: Tensor) -> Tensor:
         pixels = torch.from_numpy(self.changed(change)).permute(2, 0, 1)
@@ -184,6 +189,9 @@ class Scene:
         return pixels[:, ::stride, ::stride].float() / 255
 
 
-def of_mean_size_one(gradient: Tensor) -> Tensor:
-    """So that no network outvotes another because its logits are large."""
-    return gradient / gradient.abs().mean().clamp(min=1e-20)
+def mean_size(gradient: Tensor) -> Tensor:
+    """The mean of the absolute values; gradients are divided by it so that no network outvotes another because its
+    logits are large.
+    """
+    mean: Tensor = torch.linalg.vector_norm(gradient, 1) / gradient.numel()
+    return mean.clamp(min=1e-20)

@@ -1,5 +1,6 @@
 """What happens to a saved picture on its way: encoded, sent, edited, and decoded again, until a network sees it."""
 
+import zlib
 from collections.abc import Collection, Mapping
 from io import BytesIO
 from typing import Final, Literal
@@ -41,8 +42,10 @@ def png_of(picture: Canvas, text: dict[str, str] | None = None) -> bytes:
     for keyword, value in (text or {}).items():
         notes.add_itxt(keyword, value)
     file = BytesIO()
-    # Above some megapixels the usual compression takes seconds, and saves little.
-    Image.fromarray(picture).save(file, "PNG", pnginfo=notes, compress_level=1 if picture.size > 3 * _BIG else 6)
+    # Above some megapixels the usual compression takes seconds, and saves little; of the quick ones that of run lengths
+    # is the quickest and smallest where each pixel is a little different.
+    how = {"compress_level": 1, "compress_type": zlib.Z_RLE} if picture.size > 3 * _BIG else {}
+    Image.fromarray(picture).save(file, "PNG", pnginfo=notes, **how)
     return file.getvalue()
 
 
@@ -82,8 +85,8 @@ class Passage:
                 return self._resize.canvas(np.array(turned))
         return self._resize.canvas(self._edges_moved(picture))
 
-    def pull_back(self, gradient: Tensor) -> Tensor:
-        """From the canvas `(3, crop, crop)` to the region, `(3, h, w)`.
+    def add_pulled_back_(self, values: Tensor, gradient: Tensor) -> None:
+        """Add to values `(3, h, w)` of the region what comes back from the canvas `(3, crop, crop)`.
 
         The network sees the middle of the picture, so that the canvas of a mirrored or turned picture is the canvas,
         mirrored or turned.
@@ -92,12 +95,11 @@ class Passage:
             gradient = gradient.flip(2)
         elif self.way == "turn":
             gradient = _turned_back(gradient)
-        back = self._resize.pull_back(gradient)
         rows, columns = (
             slice(own.start - part.start - inset, own.stop - part.start - inset)
             for own, part, inset in zip(self.region, self._resize.region, self._inset, strict=True)
         )
-        return back[:, rows, columns]
+        self._resize.add_pulled_back_(values, gradient, (rows, columns))
 
     def _edges_moved(self, picture: Canvas) -> Canvas:
         down, across = self._inset

@@ -15,7 +15,7 @@ from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
 from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image
 from app.vision.synthesis.attacks import Method
-from app.vision.synthesis.perturbation import measure
+from app.vision.synthesis.perturbation import difference_of, measure, noise_like
 from app.vision.synthesis.quantization import round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.transformations import Passage, ways_of
@@ -85,7 +85,9 @@ def test_a_small_change_does_to_the_canvas_what_the_gradient_says(way: str, size
         float((passage.canvas((picture + sign * step.permute(1, 2, 0).numpy()).astype(np.uint8)) * weights).sum())
         for sign in (1, -1)
     )
-    expected = float((passage.pull_back(gradient) * step[:, rows, columns]).sum())
+    pulled = torch.zeros_like(step[:, rows, columns])
+    passage.add_pulled_back_(pulled, gradient)
+    expected = float((pulled * step[:, rows, columns]).sum())
     assert (up - down) / 2 == pytest.approx(expected, rel=0.03)
 
 
@@ -275,6 +277,32 @@ def test_a_resumed_attack_ends_with_the_same_file(classifier: Classifier, dog: b
     state = interrupted(adversarial_image(classifier, dog, **choices), 2)  # type: ignore[arg-type]
     resumed = run(adversarial_image(classifier, dog, resume=state, **choices))  # type: ignore[arg-type]
     assert resumed.adversarial == whole.adversarial
+
+
+def test_large_pictures_are_measured_in_bands_as_whole_ones_are() -> None:
+    picture = np.tile(photo(700, 500), (3, 2, 1))
+    changed = (picture + np.random.default_rng(0).integers(-3, 4, picture.shape)).clip(0, 255).astype(np.uint8)
+    whole = measure(picture, changed)
+    change = changed.astype(int) - picture
+    assert whole.linf == np.abs(change).max() == 3
+    assert whole.l2 == pytest.approx((change**2).sum() ** 0.5 / 255)
+    assert whole.ssim == pytest.approx(measure(picture[:500, :700], changed[:500, :700]).ssim, abs=0.003)
+    assert np.array_equal(difference_of(picture, changed, 40), 128 + 40 * change)
+
+
+def test_noise_is_the_same_changes_elsewhere() -> None:
+    picture = np.full((300, 200, 3), 128, np.uint8)
+    changed = picture.copy()
+    changed[100:140, 20:60] += 5
+    region = slice(50, 250), slice(10, 190)
+    noisy = noise_like(picture, changed, region, seed=3)
+    change = noisy.astype(int) - picture
+    assert (np.abs(change) == 5).sum() == (changed != picture).sum()
+    assert abs(change.sum()) < 0.1 * np.abs(change).sum(), "as many up as down"
+    assert np.array_equal(noisy[:50], picture[:50])
+    assert (noisy[100:140, 20:60] == changed[100:140, 20:60]).mean() < 0.2
+    assert np.array_equal(noisy, noise_like(picture, changed, region, seed=3))
+    assert not np.array_equal(noisy, noise_like(picture, changed, region, seed=4))
 
 
 def test_ssim_is_one_for_the_same_picture_and_less_for_noise() -> None:
