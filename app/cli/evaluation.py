@@ -1,8 +1,11 @@
 """`inkblot evaluate`: how good a model is, on pictures that it never saw."""
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 from rich.console import Console
@@ -10,11 +13,15 @@ from rich.table import Table
 
 from app.cli.files import Overwrite, place_for
 from app.cli.jobs import Detach, done
-from app.cli.terminal import AsJson, Lang, Server, page, plain, problems_told, say, spoken
+from app.cli.terminal import AsJson, Lang, Server, page, plain, print_json, problems_told, say, spoken, tell
 from app.cli.words import word
 from app.client import DEFAULT_URL, Client
+from app.client.archives import of_folder, zipped
 from app.vision.drawing.numbers import percent
 from app.vision.evaluation.page_words import CHANGE_NAMES
+
+if TYPE_CHECKING:
+    from app.vision.transfer.teaching import TrainedModel
 
 _ROWS: Final = 40
 _WORST: Final = 5
@@ -79,6 +86,36 @@ def judge(
     path.write_bytes(client.file(result["files"]["report"]))
     if not as_json:
         report(result, choices["lang"])
+        say(str(path), "bold")
+
+
+def judge_here(
+    model: str, taught: "TrainedModel", pictures: Path, language: str, path: Path, *, as_json: bool = False
+) -> None:
+    """The same in this process, without a service, for what was taught just now."""
+    from app.jobs.kinds.evaluation import evaluation
+    from app.settings import Settings, SettingsError
+    from app.vision.ask import run_steps
+    from app.vision.evaluation.folders import AmbiguousFolderError
+    from app.vision.models.model_folder import write
+    from app.vision.transfer.dataset import DatasetError, NotEnoughImagesError
+    from app.wiring import repository_for, training_jobs_for
+
+    try:
+        with TemporaryDirectory() as folder:  # with the pictures that it learned from, which are to be recognised
+            write(Path(folder) / model, taught.record, taught.files)
+            settings = replace(Settings.from_environ(os.environ), models_dir=Path(folder))
+            jobs = training_jobs_for(settings, repository_for(settings), threads=settings.threads)
+            file = pictures.open("rb") if pictures.is_file() else zipped(of_folder(pictures))
+            found = run_steps(evaluation(jobs, {"model": model, "lang": language}, file, None))
+    except (AmbiguousFolderError, DatasetError, NotEnoughImagesError, SettingsError, LookupError) as error:
+        tell(str(error))
+        raise typer.Exit(1) from None
+    path.write_bytes(found.files[found.result["files"]["report"]])
+    if as_json:
+        print_json(found.result)
+    else:
+        report(found.result, language)
         say(str(path), "bold")
 
 

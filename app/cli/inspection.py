@@ -9,6 +9,7 @@ import typer
 from app.cli.files import PICTURES, Overwrite, form_of, place_for, stem_of_picture, write_drawing
 from app.cli.terminal import AsJson, Lang, Model, Server, print_json, problems_told, say, spoken
 from app.client import DEFAULT_URL, Client, read_picture
+from app.vision.drawing.numbers import decimal
 
 _ARRAY: Final = ".npy"
 Picture = Annotated[str, typer.Argument(help="A file or an http(s) address.")]
@@ -131,7 +132,9 @@ def _neighbors(
             print_json(found)
         if draws or not as_json:
             path.write_bytes(client.neighbors_drawn(data, form=form_of(path), **choices))
+        names = {one["label"]: one["display"] for one in client.labels(found["model"]["name"], lang=choices["lang"])}
     if not as_json:
         for one in found["data"]:
-            say(f"{one['similarity']:.2f}  {one['label']}  {one['name']}")
+            similarity = decimal(one["similarity"], 2, choices["lang"])
+            say(f"{similarity}  {names.get(one['label'], one['label'])}  {one['name']}")
         say(str(path), "bold")

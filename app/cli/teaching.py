@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.cli.evaluation import judge
+from app.cli.evaluation import judge, judge_here
 from app.cli.files import Overwrite, place_for, refuse_existing
 from app.cli.jobs import Detach, done
 from app.cli.terminal import (
@@ -84,16 +84,15 @@ def teach(
     """Teach a pretrained network the classes of your own pictures."""
     if into and not _NAME.fullmatch(name):
         raise typer.BadParameter("A name has small letters, digits, - and _, at most 64 of them.")
-    if test and (into or detach or not test.exists()):
-        reason = f"There is no folder or file {test}." if not test.exists() else "--test needs a service to wait for."
-        raise typer.BadParameter(reason)
+    if test:
+        _check_test(test, detach=detach)
     if into:
         refuse_existing(into / name, overwrite=replace, option="--replace")
     language = spoken(lang)
     plan = {"mode": mode, "epochs": epochs, "val_fraction": val_fraction, "augment": augment, "seed": seed}
     with problems_told(), _archive(pictures, strangers or [], labels) as archive:
         if into:
-            result = _taught_here(archive, into / name, backbone, plan)
+            result, taught = _taught_here(archive, into / name, backbone, plan)
         else:
             with Client(server) as client:
                 job = client.teach(archive, name=name, backbone=backbone, replace=replace, **plan)
@@ -104,12 +103,23 @@ def teach(
                 result = cast("Mapping[str, Any]", ended["result"])
     if not as_json:
         _report(name, result, language)
-    elif into:
+    elif into and not test:
         print_json(result)
     if test:
         report = place_for(None, f"{name}-report.html", (".html",), overwrite=False)
-        with problems_told(), Client(server) as client:
-            judge(client, name, test, {"lang": language}, report, as_json=as_json)
+        with problems_told():
+            if into:
+                judge_here(name, taught, test, language, report, as_json=as_json)
+            else:
+                with Client(server) as client:
+                    judge(client, name, test, {"lang": language}, report, as_json=as_json)
+
+
+def _check_test(test: Path, *, detach: bool) -> None:
+    if not test.exists():
+        raise typer.BadParameter(f"There is no folder or file {test}.")
+    if detach:
+        raise typer.BadParameter("--test judges what was taught, and so waits for it: leave out --detach.")
 
 
 def export(
@@ -159,7 +169,9 @@ def _archive(pictures: Path, strangers: Sequence[str], labels: Path | None) -> I
         yield file
 
 
-def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[str, Any]) -> Mapping[str, Any]:
+def _taught_here(
+    archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[str, Any]
+) -> "tuple[Mapping[str, Any], TrainedModel]":
     """Written as a model that ships: what a person wrote into its card is kept, its pictures are not."""
     from app.settings import SettingsError
     from app.vision.models.model_folder import CARD, EXAMPLES, write
@@ -175,13 +187,14 @@ def _taught_here(archive: BinaryIO, folder: Path, backbone: str, plan: Mapping[s
     own = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
     record = {**taught.record, **{name: own[name] for name in _OWN if name in own}}
     write(folder, record, {name: data for name, data in taught.files.items() if name != EXAMPLES})
-    return {
+    result = {
         "layout": record["training"]["layout"],
         "metrics": record["metrics"],
         "worst": [vars(one) | {"picture": one.name, "thumbnail": None} for one in taught.worst],
         "warnings": [vars(one) for one in taught.warnings],
         "seconds": record["training"]["seconds"],
     }
+    return result, taught
 
 
 def _train(archive: BinaryIO, backbone: str, plan: Mapping[str, Any]) -> "TrainedModel":

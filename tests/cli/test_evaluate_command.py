@@ -10,6 +10,8 @@ from tests.support.pictures import shape, shapes
 
 pytestmark = pytest.mark.slow
 
+SHIPPED = {"model.json", "labels.json", "head.safetensors"}
+
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
@@ -51,19 +53,28 @@ def test_what_a_folder_means_can_be_told(server: str, photos: Path) -> None:
     assert "mine counts as tabby, tiger cat, Egyptian cat" in said
 
 
-def test_teaching_ends_with_the_test_pictures(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("here", [False, True])
+def test_teaching_ends_with_the_test_pictures(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: bool
+) -> None:
+    monkeypatch.setenv("INKBLOT_ENGINE", "torch")
+    monkeypatch.setenv("INKBLOT_DATA_DIR", str(tmp_path / "var"))
+    where = ["--into", "models"] if here else ["--server", server]
     monkeypatch.chdir(tmp_path)
     new = {f"{label}/{number}.png": shape(label, number) for label in ("red", "blue") for number in range(100, 104)}
     for part, pictures in {"train": shapes(), "test": {**new, "red/old.png": shape("red", 0)}}.items():
         for name, data in pictures.items():
             (tmp_path / part / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / part / name).write_bytes(data)
-    status, said, err = run("teach", "train", "--test", "test", "--name", "tested", "--server", server)
+    status, said, err = run("teach", "train", "--test", "test", "--name", "tested", *where)
     assert status == 0, err
     assert "judged on 12 pictures" in said
     assert "tested: 100.0% right" in said
     assert "of 8 pictures" in said
     assert "that tested learned from" in said
     assert (tmp_path / "tested-report.html").is_file()
-    status, _, err = run("teach", "train", "--test", "nowhere", "--name", "tested", "--server", server)
+    assert not here or {path.name for path in Path("models/tested").iterdir()} == SHIPPED
+    status, _, err = run("teach", "train", "--test", "nowhere", "--name", "tested", *where)
     assert (status, "nowhere" in err) == (2, True)
+    status, _, err = run("teach", "train", "--test", "test", "--name", "tested", "--detach", *where)
+    assert (status, "--detach" in err) == (2, True)
