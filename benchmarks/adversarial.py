@@ -30,7 +30,6 @@ from app.vision.synthesis.scene import Criterion, Scene, Victim
 from app.vision.synthesis.transformations import Passage, png_of, ways_of
 
 ROOT = Path(__file__).resolve().parent.parent
-SHARED = ROOT.parent / "shared/data/cats-dogs/test/dog"
 LIMITS = ImageLimits()
 TABBY = 281
 DOGS = range(151, 269)
@@ -108,10 +107,10 @@ def levels(found: Tensor) -> Canvas:
     return (found[0].detach().clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
-def scenes(classifier: Classifier, number: int) -> Iterator[Scene]:
+def scenes(classifier: Classifier, data: Path, number: int) -> Iterator[Scene]:
     """Photos of dogs that are taken for dogs."""
     preprocessing = classifier.backbone.preprocessing
-    files = sorted(SHARED.glob("*.jpg")) or sorted((ROOT / "app/web/samples").glob("*.png"))
+    files = sorted((data / "cats-dogs/test/dog").glob("*.jpg")) or sorted((ROOT / "app/web/samples").glob("*.png"))
     for file in files:
         picture = Picture.read(file.read_bytes(), LIMITS).pixels()
         passages = {way: Passage(way, picture, preprocessing, LIMITS) for way in ways_of(())}
@@ -139,11 +138,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--photos", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared/data", help="else the sample photos")
     choices = parser.parse_args()
     keep_big_blocks()
     torch.set_num_threads(choices.threads)
     classifier = ModelRepository([ROOT / "models"], weights_dir=None, device=torch.device("cpu")).load("imagenet")
-    photos = list(scenes(classifier, choices.photos))
+    photos = list(scenes(classifier, choices.data, choices.photos))
     reference = None
     print(f"{len(photos)} dogs to 'tabby', {choices.threads} threads; medians")
     print(f"{'':48} {'PNG':>6} {'JPEG75':>6} {'L2':>6} {'Linf':>5} {'CPU-s':>6}")

@@ -9,11 +9,13 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from PIL import Image
 
 from app.process.memory import keep_big_blocks
 from app.vision.ask import run
@@ -23,6 +25,9 @@ from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
 from app.vision.statistics import accuracy_interval
 from app.vision.synthesis.adversarial_images import AdversarialImage, adversarial_image
+from app.vision.synthesis.patch_attack import PLACES, diameter_in, pasted, places_in
+from app.vision.synthesis.scene import Criterion, Patch, Scene, Victim
+from app.vision.synthesis.transformations import Passage
 from benchmarks.servers import ROOT
 
 DOGS: Final = range(151, 269)
@@ -35,6 +40,7 @@ RECIPES: Final[Mapping[str, Mapping[str, Any]]] = {
     "models": {"partners": FOUR},
     "models-without-mobilenet": {"partners": FOUR[:2]},
     "models-pgd": {"partners": FOUR, "method": "pgd"},
+    "patch": {"method": "patch"},
 }
 
 
@@ -61,11 +67,18 @@ def main() -> None:
             if (recipe, photo.name) in done or time.monotonic() - began > choices.seconds:
                 continue
             found, cpu_s = fooled(models, photo, RECIPES[recipe], choices.epsilon)
+            line = {"recipe": recipe, "photo": photo.name, "cpu_s": cpu_s} | told(found)
+            if found.patch:
+                others = [other for other in photos if other != photo]
+                fooled_too = elsewhere(classifier, found.patch, others)
+                line["patch"] = {"fooled": found.patch.fooled, "elsewhere": fooled_too, "others": len(others)}
             with choices.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"recipe": recipe, "photo": photo.name, "cpu_s": cpu_s} | told(found)) + "\n")
+                file.write(json.dumps(line) + "\n")
             if choices.pictures:
                 choices.pictures.mkdir(parents=True, exist_ok=True)
                 (choices.pictures / f"{recipe}-{photo.stem}.png").write_bytes(found.adversarial)
+                if found.patch:
+                    (choices.pictures / f"{recipe}-{photo.stem}-print.png").write_bytes(found.patch.printable)
     for recipe in choices.recipes:
         tell(recipe, [one for one in results(choices.results) if one["recipe"] == recipe])
 
@@ -102,6 +115,20 @@ def fooled(
     return found, time.process_time() - began
 
 
+def elsewhere(classifier: Classifier, patch: Patch, photos: Sequence[Path]) -> int:
+    """How many photos that the patch was not made for it fools, at one random place in each."""
+    target, fooled = classifier.labels.find("tabby").index, 0
+    for number, photo in enumerate(photos):
+        picture = Picture.read(photo.read_bytes(), ImageLimits()).pixels()
+        passage = Passage("png", picture, classifier.backbone.preprocessing, ImageLimits())
+        scene = Scene(picture, [Victim(classifier, Criterion(0, target), {"png": passage})])
+        (place,) = places_in(scene, diameter_in(scene, patch.share), 1, seed=number)
+        with Image.open(BytesIO(patch.printable)) as disc:
+            canvas = passage.canvas(pasted(picture, disc, place))
+        fooled += int(classifier.logits(pixels_of(canvas)).argmax()) == target
+    return fooled
+
+
 def told(found: AdversarialImage) -> dict[str, Any]:
     change = found.perturbation
     return {
@@ -130,6 +157,10 @@ def tell(recipe: str, found: list[dict[str, Any]]) -> None:
     print(f"medians L∞ {linf:.0f}, L2 {l2:.2f}, {cpu_s:.1f} CPU-s; noise {sum(one['noise'] for one in found)}")
     ways = Counter(way for one in found for way, held in one["verified"].items() if held)
     print("  " + ", ".join(f"{way} {ways[way]}" for way in found[0]["verified"]))
+    if "patch" in found[0]:
+        places = sum(one["patch"]["fooled"] for one in found)
+        fooled, others = (sum(one["patch"][field] for one in found) for field in ("elsewhere", "others"))
+        print(f"  at {share(places, PLACES * len(found))} random places; other photos: {share(fooled, others)}")
     for name in found[0]["models"] if len(found[0]["models"]) > 1 else ():
         print(f"  {name}, took part: {sum(all(one['models'][name].values()) for one in found)} after every way")
     for name in found[0]["transfer"]:

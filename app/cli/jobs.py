@@ -24,6 +24,7 @@ _ENDINGS: Final = {
     "adversarial": ".png",
     "original": "-original.png",
     "perturbation": "-change.png",
+    "patch": "-patch.png",
     "recipe": "-recipe.json",
 }
 """What is added to the name that all files of a job have in common."""

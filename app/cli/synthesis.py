@@ -70,13 +70,16 @@ def fool(
     target: Annotated[
         str | None, typer.Option("--as", help="What it shall be taken for; default: anything else.")
     ] = None,
-    method: Annotated[str, typer.Option(help="robust, minimal, pgd, fgsm or lesson.")] = "robust",
+    method: Annotated[str, typer.Option(help="robust, minimal, pgd, fgsm, lesson or patch.")] = "robust",
     partners: Annotated[
         list[str] | None, typer.Option("--with", help="A further network that shall be fooled, too; may be repeated.")
     ] = None,
     survive: Annotated[
         list[str] | None,
         typer.Option(help="After what it shall still fool: file (default), messenger, edit; may be repeated."),
+    ] = None,
+    patch: Annotated[
+        str | None, typer.Option(help="For the method patch: which share of the picture it covers; default: 0.1.")
     ] = None,
     epsilon: Annotated[str | None, typer.Option(help="Largest change, such as 4/255; default: the method's.")] = None,
     space: Annotated[
@@ -98,7 +101,7 @@ def fool(
 ) -> None:
     """Change a picture invisibly until the network takes it for something else."""
     choices: dict[str, Any] = {"target": target, "method": method, "epsilon": epsilon, "space": space}
-    choices |= {"steps": steps, "seed": seed, "survive": survive or None, **_models(model, partners)}
+    choices |= {"patch": patch, "steps": steps, "seed": seed, "survive": survive or None, **_models(model, partners)}
     path = place_for(out, "", PICTURES, overwrite=overwrite) if out else None
     language, name = spoken(lang), Path(picture).name
     with problems_told(), Client(server) as client:
@@ -113,6 +116,12 @@ def fool(
             names = _names(client, ended, language)
             if not as_json:
                 _report_fooled(ended["result"], path, names, language)
+            if ended["result"].get("patch"):
+                place = beside(path.with_suffix(".png"), "patch", overwrite=overwrite)
+                write_picture(place, client.file(ended["result"]["files"]["patch"]))
+                if not as_json:
+                    told = ended["result"]["patch"]
+                    say(f"  {word('patch', language, path=place, fooled=told['fooled'], places=told['places'])}")
             if sheet:
                 from app.cli.sheets import of_fooled  # Pillow and numpy, for those alone who want a sheet
 

@@ -123,6 +123,10 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "changed": ("changed by at most {linf} (L2 {l2}, SSIM {ssim})", "değişiklik en çok {linf} (L2 {l2}, SSIM {ssim})"),
     "still": ("still fools after: {ways}", "şunlardan sonra da kandırıyor: {ways}"),
+    "patch": (
+        "{path}: to print; it fools at {fooled} of {places} random places",
+        "{path}: yazdırmak için; rastgele {places} yerin {fooled} tanesinde kandırıyor",
+    ),
     "no_longer": ("no longer after: {ways}", "şunlardan sonra kandırmıyor: {ways}"),
     "nothing": ("nothing", "hiçbiri"),
     "png": ("png", "PNG"),

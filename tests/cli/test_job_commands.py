@@ -71,6 +71,16 @@ def test_a_dog_is_fooled_into_a_file_that_still_fools(server: str, tmp_path: Pat
         assert client.classify(path)["predictions"][0]["label"] == "tabby"
 
 
+def test_a_patch_is_written_to_print(server: str, tmp_path: Path) -> None:
+    chosen = ["--as", "tabby", "--method", "patch", "--patch", "0.2", "--steps", "2", "--model", "imagenet", "--out"]
+    where = (str(tmp_path / "dog.png"), "--server", server)
+    status, out, _ = run("fool", str(SAMPLES / "basenji.png"), *chosen, *where)
+    assert status in {0, 1}  # two steps are too few for some
+    assert "dog-patch.png: to print; it fools at" in " ".join(out.split())
+    with Image.open(tmp_path / "dog-patch.png") as disc:
+        assert disc.mode == "RGBA"
+
+
 def test_what_an_attack_does_not_survive_is_told_of_each_network(server: str, tmp_path: Path) -> None:
     chosen = ["--model", "imagenet", "--with", "efficientnet_lite1", "--method", "pgd", "--survive", "messenger,edit"]
     chosen += ["--as", "tabby", "--seed", "1", "--lang", "tr", "--out", str(tmp_path / "cat.png"), "--server", server]

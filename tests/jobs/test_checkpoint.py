@@ -150,6 +150,7 @@ def test_an_ideal_image_of_several_networks_goes_on_from_every_ask(
         ("fgsm", "linf", {}),
         ("fgsm", "l2", {}),
         ("lesson", "linf", {"target": TABBY, "steps": STEPS}),
+        ("patch", "linf", {"target": TABBY, "steps": STEPS}),
         ("lesson", "linf", {"epsilon": 2 / 255, "steps": STEPS}),
     ],
 )

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from app.client import Client
 from tests.support.page import tab_to, violations
+from tests.support.paths import SAMPLES
 from tests.support.pictures import png, shape
 
 pytestmark = pytest.mark.slow
@@ -116,6 +117,22 @@ def test_what_could_not_be_fooled_offers_more(site, opened) -> None:
     page.get_by_role("button", name="Fool it", exact=True).click()
     expect(page.get_by_role("heading", name="Not fooled within 1/255")).to_be_visible(timeout=120_000)
     expect(page.get_by_role("button", name="Try 12/255")).to_be_visible()
+
+
+def test_a_patch_is_shown_with_what_there_is_to_print(site, opened) -> None:
+    page = opened(site, "#/fool?m=imagenet&p=bernese")
+    page.get_by_label("Must survive").select_option("file,messenger,edit")
+    page.get_by_label("Method").select_option("patch")
+    expect(page.get_by_label("Must survive")).to_have_count(0)
+    expect(page.get_by_role("slider", name="Strength")).to_be_disabled()
+    with Client(site.url) as client:
+        choices = {"model": "imagenet", "target": "tabby", "method": "patch", "steps": 1}
+        job = client.wait(client.fool(SAMPLES / "bernese.png", **choices))
+    page.goto(f"{site.url}/#/fool/{job['id']}")
+    expect(page.get_by_text("random places, sizes and turns it fools")).to_be_visible()
+    expect(page.get_by_role("link", name="The patch to print, PNG")).to_have_attribute("download", "patch.png")
+    expect(page.get_by_text("no point changed by more than")).to_have_count(0)
+    assert violations(page) == []
 
 
 def test_a_model_is_taught_examined_and_tried(site, opened) -> None:

@@ -24,11 +24,11 @@ from app.api.problems import responses
 from app.api.routes.classify import PICTURE_BODY, PICTURE_PROBLEMS
 from app.api.routes.jobs import job_response, wait_for_end
 from app.api.schemas.jobs import JobOut
+from app.jobs.attack_params import AdversarialImageChoices
 from app.jobs.job import Order
 from app.jobs.params import (
     ADVERSARIAL_IMAGE,
     IDEAL_IMAGE,
-    AdversarialImageChoices,
     ChannelChoice,
     IdealImageChoices,
     LabelChoice,
@@ -37,6 +37,7 @@ from app.tracing import traceparent
 from app.vision.networks.layers import find_layer
 from app.vision.synthesis.adversarial_images import TargetIsSourceError, steps_of
 from app.vision.synthesis.ideal_images import PRESETS
+from app.vision.synthesis.patch_attack import DEFAULT_SHARE
 
 router = APIRouter(tags=["synthesis"], dependencies=[Depends(accepts_json)])
 
@@ -122,6 +123,7 @@ async def make_adversarial_image(
             "model": classifier.card.name,
             "target": target.label if target else None,
             "steps": choices.steps or steps_of(choices.method, len(models), choices.survive),
+            "patch": (choices.patch or DEFAULT_SHARE) if choices.method == "patch" else None,
             "seed": _seed(choices.seed, key),
         }
     )

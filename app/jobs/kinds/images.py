@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from app import __version__
-from app.jobs.params import ADVERSARIAL_IMAGE, IDEAL_IMAGE, AdversarialImageChoices, ChannelChoice, IdealImageChoices
+from app.jobs.attack_params import AdversarialImageChoices
+from app.jobs.params import ADVERSARIAL_IMAGE, IDEAL_IMAGE, ChannelChoice, IdealImageChoices
 from app.vision.ask import Algorithm
 from app.vision.classifier import Classifier
 from app.vision.feature_space import UNKNOWN
@@ -27,7 +28,9 @@ from app.vision.synthesis.adversarial_images import AdversarialImage, adversaria
 from app.vision.synthesis.ideal_images import IdealImage, ideal_image
 from app.vision.synthesis.objectives import ChannelObjective, ClassObjective
 from app.vision.synthesis.outcome import Outcome
+from app.vision.synthesis.patch_attack import DEFAULT_SHARE
 
+_PATCH: Final = ("diameter", "share", "places", "fooled")
 _LIBRARIES: Final = ("torch", "pillow", "numpy")
 
 Input = Mapping[str, Any]
@@ -138,6 +141,7 @@ class Tasks:
             steps=asked.steps,
             score=asked.score,
             space=asked.space,
+            share=asked.patch or DEFAULT_SHARE,
             seed=asked.seed or 0,
             others=[other for other in others if other.card.name not in (asked.models or [])],
             limits=self._limits,
@@ -177,12 +181,14 @@ class Tasks:
                 }
                 for one in image.transfer
             ],
+            "patch": image.patch and {name: getattr(image.patch, name) for name in _PATCH},
             "hint": image.hint,
         }
         files = {
             "original": ("original.png", image.original),
             "adversarial": ("adversarial.png", image.adversarial),
             "perturbation": ("perturbation.png", image.difference),
+            **({"patch": ("patch.png", image.patch.printable)} if image.patch else {}),
         }
         return _outcome(ADVERSARIAL_IMAGE, classifier, choices, upload, result, files)
 

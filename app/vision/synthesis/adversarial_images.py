@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from app.vision.ask import Algorithm, Ask
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas, ImageLimits, Picture
@@ -10,9 +12,10 @@ from app.vision.pixels import pixels_of
 from app.vision.synthesis import attacks
 from app.vision.synthesis.attacks import Method, Norm
 from app.vision.synthesis.outcome import Outcome, outcomes_of
+from app.vision.synthesis.patch_attack import DEFAULT_SHARE, PATCH_STEPS, patch
 from app.vision.synthesis.perturbation import Perturbation, difference_of, linf_of, measure, noise_like
 from app.vision.synthesis.robust_attack import robust, robust_steps
-from app.vision.synthesis.scene import Attack, Criterion, Scene, State, Victim
+from app.vision.synthesis.scene import Attack, Criterion, Patch, Scene, State, Victim
 from app.vision.synthesis.transformations import Group, Passage, png_of, ways_of
 
 
@@ -50,6 +53,7 @@ class AdversarialImage:
     noise_linf: int
     transfer: Sequence[Transfer]
     hint: str | None
+    patch: Patch | None
     original: bytes
     adversarial: bytes
     difference: bytes
@@ -90,6 +94,7 @@ def adversarial_image(
     steps: int | None = None,
     score: float | None = None,
     space: str = "original",
+    share: float = DEFAULT_SHARE,
     seed: int = 0,
     others: Sequence[Classifier] = (),
     limits: ImageLimits | None = None,
@@ -99,8 +104,8 @@ def adversarial_image(
 
     With `partners`, which must have a class of that name, all of them are fooled at once. It is verified on the ways of
     the groups in `survive`, for which `robust` optimises it. `epsilon` bounds the change in [0, 1] (see each method for
-    its default); in the `model` space, for one network alone, it is the small canvas that is changed and saved. Raises
-    `InvalidImageError`, or `TargetIsSourceError` before the first step.
+    its default); in the `model` space, for one network alone, it is the small canvas that is changed and saved. A patch
+    covers `share` of the picture. Raises `InvalidImageError`, or `TargetIsSourceError` before the first step.
     """
     limits = limits or ImageLimits()
     ways = ways_of(survive)
@@ -116,10 +121,14 @@ def adversarial_image(
     if before[0].index == target:
         raise TargetIsSourceError("The picture is taken for the target already.")
     scene = Scene(picture, victims)
-    attack = yield from _attack(scene, method, norm, epsilon, steps, seed, resume)
+    attack = yield from _attack(scene, method, norm, epsilon, steps, share, seed, resume)
 
     png = png_of(attack.picture, _note([victim.classifier for victim in victims], before[0], wanted, method))
-    noisy = noise_like(picture, attack.picture, scene.region, seed)
+    noisy = (
+        _scrambled(picture, attack.picture, seed)
+        if attack.patch
+        else noise_like(picture, attack.picture, scene.region, seed)
+    )
     perturbation = measure(picture, attack.picture)
     verdicts = yield from _verify(victims, before, png, noisy, limits)
     fooled = _by_all(verdicts)
@@ -130,6 +139,7 @@ def adversarial_image(
         noise_linf=linf_of(picture, noisy),
         transfer=(yield from _transfer(others, victims[0].criterion, classifier, data, png, limits)),
         hint=_hint(method, space, attack, verdicts),
+        patch=attack.patch,
         original=png_of(picture),
         adversarial=png,
         difference=png_of(difference_of(picture, attack.picture, perturbation.amplified)),
@@ -138,6 +148,8 @@ def adversarial_image(
 
 def steps_of(method: Method, networks: int, survive: Sequence[Group]) -> int:
     """What a method takes at most, if nothing else is asked for."""
+    if method == "patch":
+        return PATCH_STEPS
     return robust_steps(networks * len(ways_of(survive))) if method == "robust" else attacks.STEPS[method]
 
 
@@ -165,6 +177,7 @@ def _attack(
     norm: Norm,
     epsilon: float | None,
     steps: int | None,
+    share: float,
     seed: int,
     resume: State | None,
 ) -> Algorithm[Attack]:
@@ -179,6 +192,8 @@ def _attack(
             return attacks.fgsm(scene, epsilon=epsilon, norm=norm)
         case "lesson":
             return attacks.lesson(scene, epsilon=epsilon, steps=steps, resume=resume)
+        case "patch":
+            return patch(scene, share=share, steps=steps, seed=seed, resume=resume)
 
 
 def _verify(
@@ -207,6 +222,15 @@ def _verify(
             )
         )
     return verdicts
+
+
+def _scrambled(original: Canvas, picture: Canvas, seed: int) -> Canvas:
+    """The pixels of the patch in another order."""
+    places = (picture != original).any(2)
+    pixels = picture[places]
+    noisy = picture.copy()
+    noisy[places] = np.random.default_rng(seed).permutation(pixels)
+    return noisy
 
 
 def _transfer(
@@ -246,6 +270,8 @@ def _hint(method: Method, space: str, attack: Attack, verdicts: Sequence[Verdict
     reached = f"After {steps} it was at {min(verdict.probability for verdict in verdicts):.1%}."
     if space == "model":
         return f"{reached} A change of the canvas rarely survives the upload: use space=original."
+    if method == "patch":
+        return f"{reached} Allow a larger patch, more steps, or choose another target."
     if method == "fgsm":
         return f"{reached} A single step is often not enough: use method=pgd or robust."
     return f"{reached} Allow a larger epsilon, more steps, or choose a target that is more alike."

@@ -14,7 +14,7 @@ from app.vision.ask import Algorithm
 from app.vision.synthesis.quantization import round_to_norm, signed_step, whole_levels, within_levels
 from app.vision.synthesis.scene import Attack, Moment, Scene, State, mean_size
 
-Method = Literal["robust", "minimal", "pgd", "fgsm", "lesson"]
+Method = Literal["robust", "minimal", "pgd", "fgsm", "lesson", "patch"]
 Norm = Literal["linf", "l2"]
 STEPS: Final = {"minimal": 20, "pgd": 40, "fgsm": 1, "lesson": 100}
 """What each of these methods takes at most, if nothing else is asked for."""

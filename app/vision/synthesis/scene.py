@@ -60,11 +60,25 @@ class Criterion:
 
 
 @dataclass(frozen=True)
+class Patch:
+    """`printable` is a PNG, transparent outside the disc, whose diameter is in pixels of the picture and which covers
+    `share` of it; at `fooled` of `places` random places it fools all.
+    """
+
+    printable: bytes
+    diameter: int
+    share: float
+    places: int
+    fooled: int
+
+
+@dataclass(frozen=True)
 class Attack:
     """`picture` is `(H, W, 3)`; `steps` those until it was found, or all that were tried."""
 
     picture: Canvas
     steps: int
+    patch: Patch | None = None
 
 
 @dataclass(frozen=True)
@@ -89,13 +103,17 @@ class Look:
 
 @dataclass(frozen=True)
 class Moment:
-    """How far a method has come: `change` of the picture, and in `state` all that it needs to go on."""
+    """How far a method has come: `change` of the picture, and in `state` all that it needs to go on.
+
+    `shown` is what there is to see meanwhile, `(3, H, W)` in [0, 1]; by default the changed picture.
+    """
 
     change: Tensor
     step: int
     steps: int
     score: float | None
     state: State
+    shown: Tensor | None = None
 
 
 class Scene:
@@ -169,7 +187,7 @@ class Scene:
             canvases,
             victim.criterion.rise,
             progress=Progress(now.step, now.steps, now.score),
-            preview=lambda: self._preview(now.change),
+            preview=lambda: self._preview(now.change) if now.shown is None else now.shown,
             state=lambda: {
                 **now.state,
                 **({} if now.score is None else {"score": torch.tensor(now.score, dtype=torch.float64)}),

@@ -16,7 +16,8 @@ import { choose, go, route } from "../route.js";
 import { article, language, percent, rich, t } from "../words.js";
 import { Fooled } from "./fooled.js";
 
-const METHODS = ["robust", "minimal", "pgd", "fgsm", "lesson"];
+const METHODS = ["robust", "minimal", "pgd", "fgsm", "lesson", "patch"];
+const UNBOUNDED = ["minimal", "patch"];
 const WAYS = { file: "file", messenger: "file,messenger", edit: "file,messenger,edit" };
 const FIRST = { imagenet: "tabby", pets: "Bengal" };
 
@@ -27,7 +28,7 @@ function firstTarget(name, labels, now) {
 }
 
 /** @param {any} job @param {number} levels */
-const stronger = (job, levels) => ({ ...Object.fromEntries(Object.entries(job.input).filter(([key]) => key !== "steps")), epsilon: `${levels}/255` });
+const stronger = (job, levels) => ({ ...Object.fromEntries(Object.entries(job.input).filter(([key]) => key !== "steps")), ...(job.input.method === "patch" ? { patch: 0.2 } : { epsilon: `${levels}/255` }) });
 
 /** @param {{now: any, give: any, display: (label: string) => string}} props */
 function Missed({ now, give, display }) {
@@ -36,7 +37,7 @@ function Missed({ now, give, display }) {
   const kept = recipeOf(now.job.id);
   const again = (changes) => give(async () => go("fool", (await change({ ...stronger(now.job, next), ...changes }, await pictureOf(now.job, kept))).id, route.value.choices));
   return html`<${Note} title=${t("fool.missed", { n: result.perturbation.linf })}><p>${rich("fool.missed.text", { name: display(input.target ?? result.after.label), score: percent(input.target && result.after.label !== input.target ? (now.job.progress?.score ?? 0) : result.after.score) })}</p>
-    <div class="row"><button type="button" class="btn main" onClick=${() => again({})}>${t("fool.try", { n: next })}</button><button type="button" class="btn" onClick=${() => again({ steps: 80 })}>${t("fool.more")}</button></div><//>`;
+    <div class="row"><button type="button" class="btn main" onClick=${() => again({})}>${input.method === "patch" ? t("fool.try.patch") : t("fool.try", { n: next })}</button><button type="button" class="btn" onClick=${() => again({ steps: 2 * input.steps })}>${t("fool.more")}</button></div><//>`;
 }
 
 /** The picture that a job was about: it is among the files of the job, or kept here. @param {any} job @param {any} kept */
@@ -84,7 +85,7 @@ export function Fool() {
     else pictureOf(now.job, null).then((of) => use(of.blob, of.name), () => {});
   }, [id, Boolean(ended)]);
   const wanted = labels.some((one) => one.label === target) ? target : firstTarget(name, labels, found?.predictions[0].label);
-  const query = { model: name, target: wanted, method, survive: method === "robust" ? survive : undefined, epsilon: method === "minimal" ? undefined : `${levels}/255` };
+  const query = { model: name, target: wanted, method, survive: method === "robust" ? survive : undefined, epsilon: UNBOUNDED.includes(method) ? undefined : `${levels}/255` };
   const start = (event, changes = {}) => {
     event?.preventDefault();
     give(async () => {
@@ -100,13 +101,13 @@ export function Fool() {
     <form class="controls" onSubmit=${start}><${Combo} label=${t("fool.target")} value=${labels.find((one) => one.label === wanted)?.display ?? wanted} find=${(text) => search(labels, text)} onChoose=${(one) => setTarget(one.label)} />
     <${Pick} label=${t("fool.method")} value=${method} onChange=${setMethod} options=${METHODS.map((key) => [key, t(`attack.${key}`)])} />
     ${method === "robust" && html`<${Pick} label=${t("fool.survive")} value=${survive} onChange=${setSurvive} options=${Object.entries(WAYS).map(([key, value]) => [value, t(`survive.${key}`)])} />`}
-    <label class="field"><span>${method === "minimal" ? t("fool.least") : t("fool.strength", { n: levels })}</span><input type="range" min="1" max="16" value=${levels} disabled=${method === "minimal"} aria-label=${t("fool.strength.label")} onInput=${(event) => setLevels(Number(event.target.value))} /></label>
+    <label class="field"><span>${UNBOUNDED.includes(method) ? t(`fool.${method}.least`) : t("fool.strength", { n: levels })}</span><input type="range" min="1" max="16" value=${levels} disabled=${UNBOUNDED.includes(method)} aria-label=${t("fool.strength.label")} onInput=${(event) => setLevels(Number(event.target.value))} /></label>
     <button class="btn main" disabled=${busy || wait > 0 || !shown || !wanted}>${wait ? t("state.in", { what: t("fool.do"), n: wait }) : t("fool.do")}</button></form>
     <p class="small quiet method">${t(`attack.${method}.text`)}</p><${Trouble} problem=${problem ?? unseen} />
     <hr /><div aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} again=${again} />
     ${!id && html`<${Before} shown=${shown} found=${found} />`}${job?.status === "queued" && html`<${Queued} now=${now} />`}${job?.status === "running" && html`<${Changing} now=${now} />`}
     ${job?.status === "canceled" && html`<${Note} title=${t("state.stopped")}><p>${t("fool.stopped")}</p><//>`}
-    ${job?.status === "succeeded" && html`${!job.result.success && html`<${Missed} now=${now} give=${give} display=${display} />`}<${Fooled} key=${job.id} now=${now} display=${display} least=${() => start(undefined, { ...job.input, method: "minimal", steps: undefined, epsilon: undefined, seed: undefined })} />`}</div>
+    ${job?.status === "succeeded" && html`${!job.result.success && html`<${Missed} now=${now} give=${give} display=${display} />`}<${Fooled} key=${job.id} now=${now} display=${display} least=${() => start(undefined, { ...job.input, method: "minimal", steps: undefined, epsilon: undefined, seed: undefined, patch: undefined })} />`}</div>
     <${Foot} curl=${`curl --data-binary @${quoted(file)} -H 'Prefer: wait=60' ${quoted(where)}`} recipe=${{ kind: "adversarial_image", ...(input ?? query) }} end=${id}
       python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    job = inkblot.fool(Path("${file}").read_bytes(), model="${name}", target=${JSON.stringify(wanted)}, method="${method}")\n    *_, end = inkblot.follow(job)`} />`;
 }

@@ -20,7 +20,7 @@ const useSaid = (job, role, spoken) => useAnswer(async (stop) => askJson("/v1/cl
 function Sum({ job, display }) {
   const { before, after, perturbation: change, files, steps_to_success: steps } = job.result;
   return html`<div class="sum"><figure><img src=${files.original} alt=${t("fool.before.alt")} /><figcaption class="cap"><strong>${display(before.label)}, ${percent(before.score)}</strong>${t("fool.yours")}</figcaption></figure>
-    <span class="op" aria-hidden="true">+</span><figure class="mid"><img src=${files.perturbation} alt=${t("fool.change.alt", { k: change.amplified })} /><figcaption class="cap"><strong>${t("fool.change", { k: change.amplified })}</strong>${t("fool.change.text", { n: change.linf })}</figcaption></figure>
+    <span class="op" aria-hidden="true">+</span><figure class="mid"><img src=${files.perturbation} alt=${t("fool.change.alt", { k: change.amplified })} /><figcaption class="cap"><strong>${t("fool.change", { k: change.amplified })}</strong>${job.result.patch ? t("fool.patch.text", { share: percent(job.result.patch.share) }) : t("fool.change.text", { n: change.linf })}</figcaption></figure>
     <span class="op" aria-hidden="true">=</span><figure><img src=${files.adversarial} alt=${t("fool.after.alt", { name: display(after.label) })} /><figcaption class="cap" role="status"><strong class=${job.result.success ? "voice" : ""}>${display(after.label)}, ${percent(after.score)}</strong>${steps ? t("fool.found", { n: steps }) : t("fool.notfound")}</figcaption></figure></div>`;
 }
 
@@ -84,6 +84,10 @@ function Control({ job, display }) {
 const Elsewhere = ({ job, display }) => html`<section class="stack-s"><h2 class="h3">${t("fool.transfer")}</h2>${job.result.transfer.length === 0 ? html`<p class="quiet">${t("fool.transfer.none")}</p>` : html`<ul class="proof">${job.result.transfer.map((one) => html`<li key=${one.model} class=${one.fooled ? "" : "none"}>
   <${Icon} name=${one.fooled ? "check" : "cross"} /><span>${one.model.replace("efficientnet_lite", "Lite")}<span class="vh"> ${t(one.fooled ? "fool.is" : "fool.isnot")}</span></span><span class="pc">${display(one.label)}, ${percent(one.score)}</span></li>`)}</ul>`}</section>`;
 
+/** What there is to print. @param {{job: any}} props */
+const Sticker = ({ job }) => html`<h2 class="h3">${t("fool.patch")}</h2><div class="two"><img class="sq" src=${job.result.files.patch} alt=${t("fool.patch.alt")} />
+  <div class="stack-s"><p>${rich("fool.patch.says", { n: html`<b class="voice">${job.result.patch.fooled}</b>`, of: job.result.patch.places })}</p><a class="btn" href=${job.result.files.patch} download="patch.png"><${Icon} name="down" />${t("fool.patch.print")}</a></div></div>`;
+
 /** The steps at which the score was measured anew, and the end. @param {import("../jobs.js").Watched["curve"]} curve @param {any} result */
 function measured(curve, { steps_to_success: steps, after }) {
   const anew = curve.filter((one, at) => one.score !== curve[at - 1]?.score && one.step !== steps);
@@ -98,8 +102,8 @@ export function Fooled({ now, display, least }) {
   const after = useSaid(job, "adversarial", spoken);
   const { perturbation: change } = job.result;
   return html`<${Sum} job=${job} display=${display} /><hr /><div class="grid"><div class="c6 stack"><${Closely} job=${job} display=${display} /></div>
-    <div class="c6 stack"><${Proof} job=${job} display=${display} /><hr /><${Control} job=${job} display=${display} /></div></div>
-    <hr /><div class="two"><div><h2 class="h4">${t("fool.left.short")}</h2>${before.value && html`<${Answers} predictions=${before.value.predictions} kind="held" />`}</div><div><h2 class="h4">${t("fool.right.short", { n: change.linf })}</h2>${after.value && html`<${Answers} predictions=${after.value.predictions} />`}</div></div>
+    <div class="c6 stack"><${Proof} job=${job} display=${display} /><hr />${job.result.patch ? html`<${Sticker} job=${job} />` : html`<${Control} job=${job} display=${display} />`}</div></div>
+    <hr /><div class="two"><div><h2 class="h4">${t("fool.left.short")}</h2>${before.value && html`<${Answers} predictions=${before.value.predictions} kind="held" />`}</div><div><h2 class="h4">${job.result.patch ? t("fool.right.patch") : t("fool.right.short", { n: change.linf })}</h2>${after.value && html`<${Answers} predictions=${after.value.predictions} />`}</div></div>
     <hr /><div class="three"><${Elsewhere} job=${job} display=${display} /><section class="stack-s"><h2 class="h3">${t("fool.little")}</h2><p>${job.input.method === "minimal" ? t("fool.little.is", { n: change.linf, l2: plain(change.l2) }) : t("fool.little.text")}</p>
     ${job.input.method !== "minimal" && html`<button type="button" class="btn" onClick=${least}>${t("fool.little.do")}</button>`}</section>
     <section class="stack-s"><h2 class="h3">${t("fool.way")}</h2><${ScoreCurve} now=${{ ...now, curve: measured(now.curve, job.result) }} label=${display(job.input.target ?? job.result.after.label)} /><dl class="fact"><dt>${t("fool.steps")}</dt><dd>${job.result.steps_to_success ?? "–"}</dd><dt>L2</dt><dd>${plain(change.l2)}</dd><dt>SSIM</dt><dd>${plain(change.ssim)}</dd></dl></section></div>`;
