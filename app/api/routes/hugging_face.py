@@ -1,7 +1,6 @@
 """Hugging Face's inference API for image classification, as its Python client speaks it."""
 
 import base64
-import binascii
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Request
@@ -66,5 +65,5 @@ def _read(body: bytes) -> tuple[bytes, int]:
         return base64.b64decode(asked.inputs, validate=True), asked.parameters.top_k
     except ValidationError as error:
         raise ChoiceError.of(error) from None
-    except binascii.Error:
+    except ValueError:  # letters that are not ASCII are no binascii.Error
         raise ChoiceError("/body/inputs", "inputs is not base64.") from None
