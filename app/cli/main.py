@@ -19,6 +19,7 @@ from app.cli import (
     catalogue,
     classification,
     evaluation,
+    ideal_images,
     inspection,
     jobs,
     keys,
@@ -129,6 +130,7 @@ catalogue.add_to(app)
 inspection.add_to(app)
 stability.add_to(app)
 evaluation.add_to(app)
+ideal_images.add_to(app)
 synthesis.add_to(app)
 jobs.add_to(app)
 keys.add_to(app)

@@ -109,6 +109,17 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "agrees": ("{model} agrees, {seen}", "{model} aynı görüşte: {seen}"),
     "sees": ("{model} sees {seen}", "{model} bunu görüyor: {seen}"),
     "took_part": ("{model}, which took part,", "{model} (çizime katıldı)"),
+    "facet": (
+        "{score} for this network, {agreeing} of {judges} others agree, similarity {similarity}",
+        "bu ağa göre {score}; aynı görüşte olan diğer ağlar: {agreeing}/{judges}; benzerlik {similarity}",
+    ),
+    # The lesson's sheet.
+    "no_class": ("There is no class, and no kind, called {name}.", "{name} adlı bir sınıf ya da tür yok."),
+    "how_raw": ("pixels alone", "yalnızca pikseller"),
+    "how_lesson": ("pixels with the variation loss", "varyasyon kayıplı pikseller"),
+    "how_fine": ("a spectrum, many views, a prior", "spektrum, çok sayıda kırpma, ön bilgi"),
+    "judges": ("{agreeing} of {judges} other networks agree", "aynı görüşte olan diğer ağlar: {agreeing}/{judges}"),
+    "stretched": ("contrast stretched for display", "karşıtlık yalnızca gösterim için artırıldı"),
     "drawn_otherwise": (
         "It became “{label}”: try another seed, more steps or the preset clear.",
         "Sonuç “{label}” oldu: başka bir --seed, daha çok --steps ya da --preset clear deneyin.",

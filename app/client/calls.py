@@ -167,7 +167,7 @@ def layers(model: str) -> Call[list[Layer]]:
 
 
 def draw(**choices: object) -> Call[Job]:
-    """Ask for an ideal image: `objective={"label": "zebra"}`, `preset`, `size` … as POST /v1/ideal-images takes."""
+    """Ask for an ideal image: `objective={"label": "zebra"}`, `preset`, `count` … as POST /v1/ideal-images takes."""
     body = {name: value for name, value in choices.items() if value is not None}
     return Call(read_object, "POST", "/v1/ideal-images", json=body)
 
@@ -241,9 +241,11 @@ def file(path: str) -> Call[bytes]:
 
 
 def drawn(job: Job) -> Call[bytes]:
-    """The picture that a job has made: the ideal or the adversarial one. Raises `LookupError` if it made none."""
+    """The picture that a job has made: the ideal or the adversarial one, or the sheet of several. Raises `LookupError`
+    if it made none.
+    """
     files = (job["result"] or {}).get("files", {})
-    return file(files[_MAIN_FILE[job["kind"]]])
+    return file(files.get("sheet") or files[_MAIN_FILE[job["kind"]]])
 
 
 def ready() -> Call[Ready]:

@@ -92,8 +92,24 @@ class IdealImageChoices(Choices):
     )
     steps: int | None = Field(None, ge=1, le=2048, description="Default: the preset's.")
     seed: Seed | None = Field(None, description="Default: chosen at random, and shown in the job.")
-    size: int = Field(224, ge=64, le=512, description="Width and height of the picture in pixels.")
+    size: int = Field(224, ge=64, le=1024, description="Width and height of the picture in pixels.")
+    count: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="Facets: so many pictures of the same, drawn at once, that are to differ; and a sheet of them.",
+        examples=[4],
+    )
+    diversity: float = Field(
+        1, ge=0, le=10, description="How much the facets are kept from being alike; 0: each for itself."
+    )
     deadline_s: Deadline | None = Field(None, description="Seconds after which the job gives up.")
+
+    @model_validator(mode="after")
+    def _several_pictures(self) -> Self:
+        if self.count > 1 and self.preset in {"lesson", "raw"}:
+            raise ValueError("`count` is for the presets clear, fine and quick")
+        return self
 
     @model_validator(mode="after")
     def _several_models(self) -> Self:

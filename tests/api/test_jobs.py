@@ -53,6 +53,8 @@ def test_a_job_is_accepted_with_its_place_and_every_default(client: TestClient) 
         "steps": 96,
         "seed": job["input"]["seed"],
         "size": 224,
+        "count": 1,
+        "diversity": 1.0,
     }
     canceled = client.post(job["links"]["cancel"]).json()
     assert (canceled["status"], canceled["started_at"]) == ("canceled", None)
@@ -73,6 +75,25 @@ def test_an_ideal_image_is_made_and_checked_by_others(client: TestClient) -> Non
     recipe = client.get(result["files"]["recipe"]).json()
     assert recipe["request"] == job["input"]
     assert client.get(result["files"]["final"], headers={"If-None-Match": final.headers["etag"]}).status_code == 304
+
+
+@pytest.mark.usefixtures("worker")
+def test_facets_have_files_of_their_own_and_a_sheet(client: TestClient) -> None:
+    job = finished(client, submit(client, {**QUICK, "count": 2}))
+    result = job["result"]
+    first, second = result["facets"]
+    assert result["files"]["final"] == first["href"]
+    assert result["files"]["facet_2"] == second["href"]
+    for name in ("label", "score", "png_score", "similarity", "checks"):
+        assert result[name] == first[name]
+    assert result["success"] == (first["success"] and second["success"])
+    for facet in (first, second):
+        again = client.post("/v1/classify", params={"top_k": 1000}, content=client.get(facet["href"]).content).json()
+        score = next(one["score"] for one in again["predictions"] if one["label"] == "zebra")
+        assert score == pytest.approx(facet["png_score"], abs=1e-3)
+        assert facet["similarity"] is not None
+        assert "file" not in facet
+    assert client.get(result["files"]["sheet"]).headers["content-type"] == "image/png"
 
 
 @pytest.mark.usefixtures("worker")
@@ -207,6 +228,8 @@ def test_jobs_are_listed_newest_first(client: TestClient) -> None:
         ({"objective": {"layer": "_blocks.4", "channel": 4, "x": 28}}, 422, "validation-error"),
         ({"objective": {"label": "zebra"}, "size": 10_000}, 422, "validation-error"),
         ({"objective": {"label": "zebra"}, "colour": "red"}, 422, "validation-error"),
+        ({"objective": {"label": "zebra"}, "count": 10}, 422, "validation-error"),
+        ({"objective": {"label": "zebra"}, "count": 2, "preset": "lesson"}, 422, "validation-error"),
         ({}, 422, "validation-error"),
     ],
 )

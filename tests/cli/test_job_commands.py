@@ -40,6 +40,49 @@ def test_an_ideal_image_that_became_something_else_is_kept_and_fails(
     assert json.loads(out)["result"]["success"] is False
 
 
+def test_facets_are_a_sheet_and_a_file_each(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--layer", "_blocks.4", "--channel", "7", "--count", "2", "--steps", "2", "--size", "64", "--seed", "1"]
+    status, out, err = run("ideal", *chosen, "--lang", "tr", "--server", server)
+    assert status == 0, err
+    sheet, first, second = out.splitlines()
+    assert sheet == "blocks-4-7-seed1.png"
+    assert first.startswith("  blocks-4-7-seed1-1.png: ")
+    assert "benzerlik" in second
+    with Image.open(sheet) as whole, Image.open("blocks-4-7-seed1-2.png") as facet:
+        assert whole.width > 2 * 64
+        assert facet.size == (64, 64)
+
+
+def test_the_lesson_is_one_sheet_of_one_noise_and_a_film(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = ["--lesson", "kedi,zebra", "--steps", "2", "--size", "64", "--seed", "1", "--lang", "tr"]
+    status, out, err = run("ideal", *chosen, "--server", server)
+    assert status == 0, err
+    sheet, film = out.splitlines()
+    assert (sheet, film) == ("kedi-zebra-seed1.png", "kedi-zebra-seed1-film.webp")
+    with Image.open(sheet) as whole, Image.open(film) as frames:
+        levels = np.asarray(whole.convert("RGB").crop((12, 12, 252, 252)))
+        assert frames.n_frames >= 2  # type: ignore[attr-defined]
+        assert frames.height > frames.width
+    assert (levels.min(), levels.max()) == (0, 255), "the contrast of the pixels' pictures is stretched"
+    with Client(server) as client:
+        jobs = [job for job in client.jobs(limit=100) if job["input"].get("seed") == 1 and job["input"]["size"] == 64]
+    drawn = {(job["input"]["objective"]["label"], job["input"]["preset"]) for job in jobs}
+    assert drawn >= {(label, preset) for label in ("tabby", "zebra") for preset in ("raw", "lesson", "fine")}
+
+
+def test_a_kind_that_is_not_there_costs_nobody_a_job(server: str) -> None:
+    with Client(server) as client:
+        before = client.jobs()
+        status, _, err = run("ideal", "--lesson", "zebra,xqzzyw", "--server", server)
+        assert status == 2
+        assert "xqzzyw" in err
+        assert client.jobs() == before
+
+
 def test_an_ending_that_would_lie_costs_nobody_a_job(server: str, tmp_path: Path) -> None:
     with Client(server) as client:
         before = client.jobs()

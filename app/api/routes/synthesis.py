@@ -65,7 +65,12 @@ async def make_ideal_image(
     caller: Caller,
     key: IdempotencyKey,
 ) -> Response:
-    """Let a network draw what it looks for: an ideal image of a class, a channel or a neuron."""
+    """Let a network draw what it looks for: an ideal image of a class, a channel or a neuron, or several that differ.
+
+    With a `count`, the result has `facets`, each with its own scores, checks and `href`, and `files.sheet` shows them
+    all; the scores beside them, and `files.final`, are those of the first. `similarity` is how alike a facet is to the
+    others: the mean cosine of the Gram matrices of what the last stage but one makes of them, -1..1.
+    """
     models = choices.models or [choices.model or predictor.default_model]
     model = models[0]
     labels = await asyncio.to_thread(predictor.repository.labels, model)
@@ -86,7 +91,8 @@ async def make_ideal_image(
             "seed": _seed(choices.seed, key),
         }
     )
-    order = Order(IDEAL_IMAGE, f"{'+'.join(models)}/{filled.preset}", caller, filled.model_dump(exclude_none=True))
+    flavour = f"{'+'.join(models)}/{filled.preset}/{filled.count}"
+    order = Order(IDEAL_IMAGE, flavour, caller, filled.model_dump(exclude_none=True))
     return await submit(jobs, order, key, request)
 
 

@@ -122,14 +122,16 @@ def _with_links(job: Job) -> dict[str, Any] | None:
         return None
     files = {role: file_path(job.id, name) for role, name in result.get("files", {}).items()}
     linked = {**result, "files": files}
-    if "worst" in linked:
-        linked["worst"] = [_linked(job.id, one) for one in result["worst"]]
+    for name in ("worst", "facets"):
+        if linked.get(name):
+            linked[name] = [_linked(job.id, one) for one in result[name]]
     return linked
 
 
-def _linked(job: str, mistake: dict[str, Any]) -> dict[str, Any]:
-    shown = dict(mistake)
-    return {**shown, "href": file_path(job, shown.pop("file"))}
+def _linked(job: str, pictured: dict[str, Any]) -> dict[str, Any]:
+    shown = dict(pictured)
+    name = shown.pop("file")
+    return {**shown, "href": file_path(job, name)}
 
 
 def _problem(job: Job) -> Problem | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from io import BytesIO
+from math import ceil, sqrt
 from typing import Any, Final
 
 import torch
@@ -18,6 +19,7 @@ from app.jobs.attack_params import AdversarialImageChoices
 from app.jobs.params import ADVERSARIAL_IMAGE, IDEAL_IMAGE, ChannelChoice, IdealImageChoices
 from app.vision.ask import Algorithm
 from app.vision.classifier import Classifier
+from app.vision.drawing.gallery import draw_gallery
 from app.vision.feature_space import UNKNOWN
 from app.vision.image import ImageLimits
 from app.vision.models.model_folder import BrokenModelError
@@ -25,6 +27,7 @@ from app.vision.models.repository import ModelRepository
 from app.vision.networks.weights import MissingWeightsError, WeightsError
 from app.vision.pixels import to_levels
 from app.vision.synthesis.adversarial_images import AdversarialImage, adversarial_image
+from app.vision.synthesis.facets import Facet
 from app.vision.synthesis.ideal_images import IdealImage, ideal_image
 from app.vision.synthesis.objectives import ChannelObjective, ClassObjective
 from app.vision.synthesis.outcome import Outcome
@@ -32,6 +35,7 @@ from app.vision.synthesis.patch_attack import DEFAULT_SHARE
 
 _PATCH: Final = ("diameter", "share", "places", "fooled")
 _LIBRARIES: Final = ("torch", "pillow", "numpy")
+_TILE: Final = 300
 
 Input = Mapping[str, Any]
 
@@ -94,29 +98,27 @@ class Tasks:
             steps=asked.steps,
             seed=asked.seed or 0,
             size=asked.size,
+            count=asked.count,
+            diversity=asked.diversity,
             partners=partners,
             others=[other for other in others if other not in partners],
             resume=resume,
         )
         result = {
-            "success": image.success,
-            "label": _named(classifier, image.taken)["label"],
-            "score": image.score,
-            "png_score": image.png_score,
+            **_facet(classifier, image),
             "start_score": image.start,
             "steps_run": image.steps,
-            "checks": [
-                {
-                    "model": check.classifier.card.name,
-                    **_named(check.classifier, check.taken),
-                    "agrees": check.agrees,
-                    "took_part": check.took_part,
-                }
-                for check in image.checks
-            ],
             "hint": image.hint,
+            "facets": None,
         }
         files = {"final": ("final.png", image.final), "animation": ("animation.webp", image.animation)}
+        if asked.count > 1:
+            names = [f"facet-{number}.png" for number in range(1, asked.count + 1)]
+            facets = list(zip(names, image.facets, strict=True))
+            result["facets"] = [{**_facet(classifier, facet), "file": name} for name, facet in facets]
+            sheet = _sheet(classifier, image.facets, is_class=isinstance(aim, ClassObjective))
+            files |= {"sheet": ("sheet.png", sheet), "final": (names[0], image.final)}
+            files |= {f"facet_{number}": (name, facet.final) for number, (name, facet) in enumerate(facets[1:], 2)}
         return _outcome(IDEAL_IMAGE, classifier, choices, None, result, files)
 
     def _adversarial_image(
@@ -191,6 +193,46 @@ class Tasks:
             **({"patch": ("patch.png", image.patch.printable)} if image.patch else {}),
         }
         return _outcome(ADVERSARIAL_IMAGE, classifier, choices, upload, result, files)
+
+
+def _facet(classifier: Classifier, facet: Facet) -> dict[str, Any]:
+    return {
+        "success": facet.success,
+        "label": _named(classifier, facet.taken)["label"],
+        "score": facet.score,
+        "png_score": facet.png_score,
+        "similarity": facet.similarity,
+        "checks": [
+            {
+                "model": check.classifier.card.name,
+                **_named(check.classifier, check.taken),
+                "agrees": check.agrees,
+                "took_part": check.took_part,
+            }
+            for check in facet.checks
+        ],
+    }
+
+
+def _sheet(classifier: Classifier, facets: Sequence[Facet], *, is_class: bool) -> bytes:
+    """All facets in rows, under each its score, and what it became if that is not what was asked for."""
+    columns = ceil(sqrt(len(facets)))
+    shown = [
+        (Image.open(BytesIO(facet.final)), [f"{number} · {_told(classifier, facet, is_class=is_class)}"])
+        for number, facet in enumerate(facets, 1)
+    ]
+    file = BytesIO()
+    rows = [shown[start : start + columns] for start in range(0, len(shown), columns)]
+    draw_gallery(rows, width=_TILE).save(file, "PNG")
+    return file.getvalue()
+
+
+def _told(classifier: Classifier, facet: Facet, *, is_class: bool) -> str:
+    if not is_class:
+        return f"{facet.png_score:.3g}"
+    if facet.success:
+        return f"{facet.png_score:.0%}"
+    return f"{classifier.labels[facet.taken.index].label} {facet.taken.score:.0%}"
 
 
 def preview_file(pixels: Tensor) -> bytes:

@@ -19,12 +19,18 @@ from app.vision.synthesis.objectives import (
     objective_of_class,
 )
 from app.vision.synthesis.parametrizations import Spectrum
-from app.vision.synthesis.priors import NormPrior, total_variation
+from app.vision.synthesis.priors import NormPrior, gram_similarity, total_variation
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.views import random_views
 
 State = Mapping[str, Tensor]
 _PRIOR: Final = 3.0
+_DIVERSITY: Final = 10.0
+"""What pictures that are alike altogether cost each other at first, in units of the objective, which comes to about 40;
+towards the end nothing, so that those which went astray come back. With more they become anything but the class.
+"""
+_CANVASES: Final = 12
+"""In a step, for each network: more of them, at their whole size, take more than half a gigabyte."""
 _AVERAGING: Final = 0.9
 _GROWTH: Final = ((0.34, 0.5), (0.67, 0.72), (1.0, 1.0))
 """Until which part of the steps the network sees what part of its input size: coarse first, and cheap."""
@@ -35,7 +41,9 @@ _JITTER: Final = 0.07
 
 @dataclass(frozen=True)
 class Views:
-    """What one network is shown in a step: `canvas` `(n, 3, S, S)` is attached to what is optimised."""
+    """What one network is shown in a step, picture by picture: `canvas` `(n, 3, S, S)` is attached to what is
+    optimised.
+    """
 
     classifier: Classifier
     canvas: Tensor
@@ -45,12 +53,19 @@ class Views:
 
 @dataclass(frozen=True)
 class Schedule:
-    """`views` a step for each network; the others join the first after the share `joins` of the steps."""
+    """`views` of each picture a step for each network, fewer of more than four pictures; the other networks join the
+    first after the share `joins` of the steps.
+
+    `pictures` are drawn at once, with a penalty for being alike, `diversity`.
+    """
 
     steps: int
     views: int = 3
     learning_rate: float = 0.15
     joins: float = 0.0
+    growth: tuple[tuple[float, float], ...] = _GROWTH
+    pictures: int = 1
+    diversity: float = 0.0
 
 
 class SpectrumDescent:
@@ -63,10 +78,11 @@ class SpectrumDescent:
     def __init__(
         self, members: Sequence[tuple[Classifier, ImageObjective]], schedule: Schedule, seed: int, size: int
     ) -> None:
-        self._members = [_Member(classifier, aim) for classifier, aim in members]
+        self._members = [_Member(classifier, aim, schedule) for classifier, aim in members]
         self._schedule, self._seed = schedule, seed
+        self._number = max(1, min(schedule.views, _CANVASES // schedule.pictures))
         self._spectrum = Spectrum(size)
-        self._coefficients = self._spectrum.noise(torch.Generator().manual_seed(seed))
+        self._coefficients = self._spectrum.noise(schedule.pictures, torch.Generator().manual_seed(seed))
         self._momentum = torch.zeros_like(self._coefficients)
         self._squares = torch.zeros_like(self._coefficients)
         self._average = self._coefficients.clone()  # a checkpoint holds no tensor twice
@@ -80,12 +96,12 @@ class SpectrumDescent:
 
     def _views(self, step: int, place: int) -> Views:
         member, done = self._members[place], self._done(step)
-        part = next(part for until, part in _GROWTH if done <= until)
+        part = next(part for until, part in self._schedule.growth if done <= until)
         seen = member.crop if part == 1 else max(64, round(member.crop * part / 32) * 32)
         pixels = self._spectrum.render(self._coefficients, round(self._spectrum.size * seen / member.crop / 2) * 2)
         generator = torch.Generator().manual_seed(self._seed * 100_003 + step + 50_021 * place)
-        canvas = random_views(pixels, self._schedule.views, seen, done, generator)
-        return Views(member.classifier, canvas, member.objective, member.layers)
+        canvas = random_views(pixels, self._number, seen, done, generator)
+        return Views(member.classifier, canvas, member.objective(done), member.layers)
 
     def descend(self, step: int, views: Sequence[Views], gradients: Sequence[Tensor]) -> None:
         """Adam (Kingma 2015), its learning rate falling with a cosine, and averaged over the second half."""
@@ -93,9 +109,7 @@ class SpectrumDescent:
             torch.autograd.grad(view.canvas, self._coefficients, -gradient)[0]
             for view, gradient in zip(views, gradients, strict=True)
         ]
-        slope = (
-            slopes[0] if len(self._members) == 1 else torch.stack([one / (one.norm() + 1e-12) for one in slopes]).sum(0)
-        )
+        slope = slopes[0] if len(self._members) == 1 else torch.stack([_of_length_1(one) for one in slopes]).sum(0)
         self._momentum = 0.9 * self._momentum + 0.1 * slope
         self._squares = 0.999 * self._squares + 0.001 * slope * slope
         done = self._done(step)
@@ -106,10 +120,10 @@ class SpectrumDescent:
         self._average = self._average.lerp(self._coefficients, weight)
 
     def render(self, size: int) -> Tensor:
-        """Pixels `(3, size, size)` in [0, 1] of the averaged coefficients, `size` odd or even."""
+        """Pixels `(pictures, 3, size, size)` in [0, 1] of the averaged coefficients, `size` odd or even."""
         with torch.no_grad():
             whole = self._spectrum.render(self._average, (size + 1) // 2 * 2)
-        return whole[:, :size, :size]
+        return whole[..., :size, :size]
 
     def state(self) -> dict[str, Tensor]:
         """All that `restore` needs to go on, bit for bit."""
@@ -132,18 +146,51 @@ class SpectrumDescent:
 class _Member:
     """A network that takes part: what is to rise, less what its prior holds against it, and its input size."""
 
-    def __init__(self, classifier: Classifier, aim: ImageObjective) -> None:
+    def __init__(self, classifier: Classifier, aim: ImageObjective, schedule: Schedule) -> None:
         self.classifier, self.crop = classifier, classifier.backbone.preprocessing.crop
-        if isinstance(aim, ChannelObjective):
-            self.layers: tuple[str, ...] = (aim.layer,)
-            self.objective: Objective = channel_objective(aim)
-            return
-        prior, rising = NormPrior(classifier.backbone), objective_of_class(classifier, aim.index)
+        self._rising, self.layers = _rising(classifier, aim, schedule.pictures)
+        self._schedule, self._layer = schedule, diversity_layer(classifier)
+        if schedule.pictures > 1:
+            self.layers = tuple(dict.fromkeys((*self.layers, self._layer)))
+
+    def objective(self, done: float) -> Objective:
+        """Of several pictures, each is to be unlike the others, too; the less so the more of the steps are done."""
+        strength = _DIVERSITY * self._schedule.diversity * (1 - done)
+        number = self._schedule.pictures
+        if number == 1 or not strength:
+            return self._rising
 
         def rise(seen: Activity) -> Tensor:
-            return rising(seen) - _PRIOR * prior.distance(seen.layers)
+            alike = gram_similarity(seen.layers[self._layer], number)
+            views = len(seen.logits) // number
+            return self._rising(seen) - strength * alike.repeat_interleave(views)
 
-        self.layers, self.objective = prior.layers, rise if prior.layers else rising
+        return rise
+
+
+def diversity_layer(classifier: Classifier) -> str:
+    """Where pictures are to differ: at the end of the last stage but one, in textures and parts."""
+    return classifier.backbone.card.stages[-2]
+
+
+def _rising(classifier: Classifier, aim: ImageObjective, pictures: int) -> tuple[Objective, tuple[str, ...]]:
+    """The objective with the prior, for a class, and the layers that it looks at."""
+    if isinstance(aim, ChannelObjective):
+        return channel_objective(aim), (aim.layer,)
+    prior, rising = NormPrior(classifier.backbone), objective_of_class(classifier, aim.index)
+
+    def rise(seen: Activity) -> Tensor:
+        views = len(seen.logits) // pictures
+        parts = zip(*(torch.split(activations, views) for activations in seen.layers.values()), strict=True)
+        distances = [prior.distance(dict(zip(seen.layers, part, strict=True))) for part in parts]
+        return rising(seen) - _PRIOR * torch.stack(distances).repeat_interleave(views)
+
+    return (rise, prior.layers) if prior.layers else (rising, ())
+
+
+def _of_length_1(slope: Tensor) -> Tensor:
+    """Picture by picture."""
+    return functional.normalize(slope.flatten(1), dim=1).reshape(slope.shape)
 
 
 class PixelDescent:
@@ -188,8 +235,8 @@ class PixelDescent:
         self._pixels = (self._pixels - rate * slope / slope.square().mean().sqrt().clamp(min=1e-12)).clamp(0, 1)
 
     def render(self, size: int) -> Tensor:
-        """Pixels `(3, size, size)` in [0, 1]."""
-        return resized(self._pixels, size)
+        """Pixels `(1, 3, size, size)` in [0, 1]."""
+        return resized(self._pixels[None], size)
 
     def state(self) -> dict[str, Tensor]:
         """All that `restore` needs to go on, bit for bit."""
@@ -207,7 +254,7 @@ class PixelDescent:
 
 
 def resized(pixels: Tensor, size: int) -> Tensor:
-    """Pixels `(3, H, W)` in [0, 1] as `(3, size, size)`, bicubic."""
-    if pixels.shape[1] == size:
+    """Pixels `(n, 3, H, W)` in [0, 1] as `(n, 3, size, size)`, bicubic."""
+    if pixels.shape[2] == size:
         return pixels
-    return functional.interpolate(pixels[None], (size, size), mode="bicubic", antialias=True)[0].clamp(0, 1)
+    return functional.interpolate(pixels, (size, size), mode="bicubic", antialias=True).clamp(0, 1)

@@ -13,7 +13,7 @@ _DEVIATION: Final = 0.01
 
 
 class Spectrum:
-    """Coefficients `(3, size, size // 2 + 1, 2)` of a square picture whose finest waves are those of `size` pixels."""
+    """Coefficients `(n, 3, size, size // 2 + 1, 2)` of square pictures; the finest waves are those of `size` pixels."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -21,20 +21,20 @@ class Spectrum:
         self._scale = frequencies.clamp(min=1 / size) ** -_DECAY / (4 * size ** (_DECAY - 1))
         self._colors = COLORS / COLORS.norm(dim=0).max()
 
-    def noise(self, generator: torch.Generator) -> Tensor:
-        """Coefficients `(3, size, size // 2 + 1, 2)` to start with."""
-        return torch.randn(3, *self._scale.shape, 2, generator=generator) * _DEVIATION
+    def noise(self, number: int, generator: torch.Generator) -> Tensor:
+        """Coefficients `(number, 3, size, size // 2 + 1, 2)` to start with."""
+        return torch.randn(number, 3, *self._scale.shape, 2, generator=generator) * _DEVIATION
 
     def render(self, coefficients: Tensor, size: int) -> Tensor:
-        """Pixels `(3, size, size)` in [0, 1]: of a smaller picture without the finest waves, of a larger one with none
-        that are finer.
+        """Pixels `(n, 3, size, size)` in [0, 1]: smaller pictures without the finest waves, larger ones with none that
+        are finer.
         """
         waves = torch.view_as_complex(coefficients) * self._scale
         half = min(size, self.size) // 2
         if size != self.size:
-            kept = torch.zeros(3, size, size // 2 + 1, dtype=waves.dtype)
-            kept[:, :half, : half + 1] = waves[:, :half, : half + 1]
-            kept[:, -half:, : half + 1] = waves[:, -half:, : half + 1]
+            kept = torch.zeros(len(waves), 3, size, size // 2 + 1, dtype=waves.dtype)
+            kept[..., :half, : half + 1] = waves[..., :half, : half + 1]
+            kept[..., -half:, : half + 1] = waves[..., -half:, : half + 1]
             waves = kept
         plane = torch.fft.irfft2(waves, s=(size, size), norm="ortho") * (size / self.size)
-        return torch.einsum("chw,dc->dhw", plane, self._colors).sigmoid()
+        return torch.einsum("nchw,dc->ndhw", plane, self._colors).sigmoid()

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from app.vision.networks.backbones import Backbone
 
@@ -15,6 +16,21 @@ def total_variation(pixels: Tensor) -> Tensor:
     across = (pixels[:, :, 1:] - pixels[:, :, :-1]).abs().mean()
     variation: Tensor = down + across
     return variation
+
+
+def gram_similarity(activations: Tensor, pictures: int) -> Tensor:
+    """How alike each of some pictures is to the others in style and in what recurs: `(pictures,)`, each in -1..1.
+
+    The mean cosine between its Gram matrix and theirs (Olah, Mordvintsev & Schubert 2017), of activations `(pictures ×
+    views, C, H, W)` without the mean over all of them, which all share.
+    """
+    rows = activations.flatten(2)
+    rows = rows - rows.mean((0, 2), keepdim=True)
+    rows = rows.reshape(pictures, -1, *rows.shape[1:]).transpose(1, 2).flatten(2)
+    grams = functional.normalize((rows @ rows.transpose(1, 2)).flatten(1), dim=1)
+    alike = grams @ grams.detach().T
+    others: Tensor = (alike.sum(1) - alike.diagonal()) / max(1, pictures - 1)
+    return others
 
 
 class NormPrior:

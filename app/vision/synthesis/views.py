@@ -14,10 +14,13 @@ _NOISE: Final = (0.1, 0.02)
 
 
 def random_views(pixels: Tensor, number: int, size: int, progress: float, generator: torch.Generator) -> Tensor:
-    """`(number, 3, size, size)` of a picture `(3, H, W)`: cut out, turned, mirrored, and with noise that fades.
+    """`(n × number, 3, size, size)` of pictures `(n, 3, H, W)`, `number` of each: cut out, turned, mirrored, and with
+    noise that fades.
 
     `progress` is in 0..1. Values may leave [0, 1] a little.
     """
+    batch = pixels.repeat_interleave(number, 0)
+    number = len(batch)
     scale = torch.empty(number).uniform_(*_SCALE, generator=generator)
     room = (1 - scale).clamp(min=0) + 2 * _SHIFT
     x, y = torch.empty(2, number).uniform_(-1, 1, generator=generator) * room
@@ -26,7 +29,6 @@ def random_views(pixels: Tensor, number: int, size: int, progress: float, genera
     cos, sin = angle.cos() * scale, angle.sin() * scale
     maps = torch.stack([torch.stack([cos * mirror, -sin, x], 1), torch.stack([sin * mirror, cos, y], 1)], 1)
     grid = functional.affine_grid(maps, [number, 3, size, size], align_corners=False)
-    batch = pixels.expand(number, -1, -1, -1)
     views = functional.grid_sample(batch, grid, padding_mode="reflection", align_corners=False)
     strength = _NOISE[0] + (_NOISE[1] - _NOISE[0]) * progress
     return views + torch.randn(views.shape, generator=generator) * strength
