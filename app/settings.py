@@ -12,6 +12,7 @@ from typing import Any, Final, cast, get_args
 
 from app.logs import LogFormat
 from app.vision.image import FORMATS, ImageLimits
+from app.vision.serving.precision import Precision
 from app.vision.serving.runtimes import Runtime
 from app.vision.transfer.dataset import DatasetLimits
 
@@ -157,6 +158,11 @@ class Settings:
     device: str = _setting("auto", str, "`auto` (CUDA, else MPS, else CPU) or torch's name of a device")
     engine: Runtime = _setting(
         "auto", _one_of(*get_args(Runtime)), "what answers on a CPU: `auto`, `torch` or `openvino`"
+    )
+    precision: Precision = _setting(
+        "exact",
+        _one_of(*get_args(Precision)),
+        "`fast`: in reduced precision, as far as it gives the answers of float32 (measured at the first start)",
     )
     threads: int = _setting(_cores, _whole, "model threads on a CPU; default: its cores")
     max_batch: int = _setting(16, _whole, "pictures in one forward pass")

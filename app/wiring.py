@@ -45,6 +45,7 @@ def predictor_for(
         repository,
         default_model=settings.default_model,
         engine=settings.engine,
+        precision=settings.precision,
         cache_dir=settings.data_dir / "cache",
         threads=settings.threads,
         max_batch=settings.max_batch,
@@ -89,5 +90,6 @@ def training_jobs_for(settings: Settings, models: ModelRepository, *, threads: i
         settings.dataset_limits,
         cache_dir=settings.data_dir / "cache",
         engine=settings.engine,
+        precision=settings.precision,
         threads=threads,
     )

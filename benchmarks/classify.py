@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benchmarks.load import Answer, Load, Outcome
@@ -65,9 +65,12 @@ class Measured:
 
 def measure(server: Server, photos: list[str], seconds: float, data_dir: Path) -> Round:
     with running(server, data_dir) as (pid, port, start_s):
-        send(Load(port, server.path, photos, clients=16, seconds=1, multipart=server.multipart))  # not counted
-        alone = _watched(pid, Load(port, server.path, photos, 1, seconds, server.multipart))
-        busy = _watched(pid, Load(port, server.path, photos, 16, seconds, server.multipart))
+        load = Load(
+            port, server.path, photos, clients=16, seconds=1, multipart=server.multipart, field=server.form_field
+        )
+        send(load)  # not counted
+        alone = _watched(pid, replace(load, clients=1, seconds=seconds))
+        busy = _watched(pid, replace(load, seconds=seconds))
         quick, slow = alone.outcome.latencies_ms(), busy.outcome.latencies_ms()
         if min(len(quick), len(slow)) < 2:
             raise SystemExit(f"The {server.name} server answered next to nothing.")
@@ -199,7 +202,7 @@ def check_under_pressure(photos: list[str], data_dir: Path) -> dict[str, float]:
     return found
 
 
-def _photos(folder: Path | None, scratch: Path) -> list[str]:
+def photos_in(folder: Path | None, scratch: Path) -> list[str]:
     shared = ROOT.parent / "shared/data/cats-dogs/test"
     folder = folder or (shared if shared.is_dir() else None)
     if folder is not None:
@@ -239,7 +242,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         data_dir = Path(scratch) / "var"
-        photos = _photos(choices.photos, Path(scratch))
+        photos = photos_in(choices.photos, Path(scratch))
         with running(TUTORIAL, data_dir):
             pass  # not counted: the libraries are read from the disk
         with running(OURS, data_dir) as (_, _, cold_s):

@@ -30,6 +30,8 @@ class Load:
     poison_every: int = 0
     """Every so many requests hold no picture."""
     requests: int = 0
+    field: str = "file"
+    """Of the form that holds the photo."""
 
 
 @dataclass
@@ -109,7 +111,8 @@ def request(load: Load, data: bytes) -> bytes:
     kind = "application/octet-stream"
     if load.multipart:
         kind = f"multipart/form-data; boundary={_BOUNDARY}"
-        head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.jpg"\r\n\r\n'
+        head = f'--{_BOUNDARY}\r\nContent-Disposition: form-data; name="{load.field}"; filename="a.jpg"\r\n'
+        head += "Content-Type: image/jpeg\r\n\r\n"
         data = head.encode() + data + f"\r\n--{_BOUNDARY}--\r\n".encode()
     start = (
         f"POST {load.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(data)}\r\n\r\n"

@@ -9,7 +9,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,13 +22,20 @@ _DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a pr
 
 @dataclass(frozen=True)
 class Server:
+    """`command` goes to `python`, and ends where the port is to follow; `ready` answers 200 when `path` does."""
+
     name: str
     command: tuple[str, ...]
     path: str
     multipart: bool
+    form_field: str = "file"
+    ready: str = "/readyz"
+    python: str = sys.executable
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 OURS = Server("inkblot", ("-m", "app", "serve", "--port"), "/v1/classify?model=imagenet", multipart=False)
+FAST = replace(OURS, name="inkblot fast", environ={"INKBLOT_PRECISION": "fast"})
 TUTORIAL = Server("tutorial", ("-m", "benchmarks.tutorial_server"), "/classify", multipart=True)
 
 
@@ -50,10 +57,13 @@ def running(
     ours["INKBLOT_WORKER"] = worker
     began = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, *server.command, str(port)], cwd=ROOT, env={**os.environ, **ours, **more}
+        [server.python, *server.command, str(port)],
+        cwd=ROOT,
+        env={**os.environ, **ours, **server.environ, **more},
+        start_new_session=True,
     )
     try:
-        while not is_ready(port):
+        while not is_ready(port, server.ready):
             if process.poll() is not None or time.perf_counter() - began > 120:
                 raise SystemExit(f"The {server.name} server did not start.")
             time.sleep(0.05)
@@ -65,11 +75,13 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        with suppress(ProcessLookupError):  # what some servers leave behind
+            os.killpg(process.pid, signal.SIGKILL)
 
 
-def is_ready(port: int) -> bool:
+def is_ready(port: int, path: str = "/readyz") -> bool:
     try:
-        with _DIRECTLY.open(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+        with _DIRECTLY.open(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

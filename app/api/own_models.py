@@ -86,7 +86,8 @@ class OwnPredictor:
         self.repository = OwnModels(whole.repository, owner)
         self.default_model, self.limits, self.device = whole.default_model, whole.limits, whole.device
         self.classify, self.classify_canvases = whole.classify, whole.classify_canvases
-        self.run_steps, self.forward_of = whole.run_steps, whole.forward_of
+        self.run_steps, self.precision = whole.run_steps, whole.precision
+        self.choice_of, self.choice_for = whole.choice_of, whole.choice_for
 
     async def load(self, name: str | None = None) -> Classifier:
         if self._owner is not None:

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 from torch import Tensor
 
 from app.jobs.job import DeadlineExceededError
-from app.vision.ask import Algorithm, Answer, Ask, Pause, Progress, Steps, answer
+from app.vision.ask import Algorithm, Answer, Ask, Pause, Progress, Serving, Steps, answer
 
 log = logging.getLogger(__name__)
 
@@ -138,10 +138,13 @@ class Run(Generic[Result]):
 
 
 class Engine:
-    """Use it in a `with`, or `stop` it: the thread ends, and all runs hand out their state."""
+    """Use it in a `with`, or `stop` it: the thread ends, and all runs hand out their state.
 
-    def __init__(self, on_thread: Callable[[], Any] = lambda: None) -> None:
-        self._on_thread = on_thread
+    `serving` answers what verifies.
+    """
+
+    def __init__(self, on_thread: Callable[[], Any] = lambda: None, serving: Serving = lambda *_: None) -> None:
+        self._on_thread, self._serving = on_thread, serving
         self._arrived = threading.Condition()
         self._waiting: list[Run[Any]] = []
         self._stopping = False
@@ -174,7 +177,7 @@ class Engine:
         running: list[Run[Any]] = []
         while not self._stopping:
             running += self._new(wait=not running)
-            _round(running)
+            _round(running, self._serving)
             running = [run for run in running if not run.result.done()]  # stopping, some have not begun
         for run in running + self._new(wait=False):
             run.stop()
@@ -191,13 +194,13 @@ class Engine:
         return new
 
 
-def _round(runs: list[Run[Any]]) -> None:
+def _round(runs: list[Run[Any]], serving: Serving) -> None:
     """Answer everyone once."""
     asking = [(run, run.at) for run in runs if isinstance(run.at, Ask)]
     if not asking:
         return
     began = time.perf_counter()
-    answers = answer([ask for _, ask in asking])
+    answers = answer([ask for _, ask in asking], serving)
     took = time.perf_counter() - began
     pixels = [ask.canvas.numel() for _, ask in asking]
     for (run, _), answered, share in zip(asking, answers, pixels, strict=True):

@@ -86,7 +86,7 @@ class Worker:
         self._tables = Tables(engine)
         self._remains = Remains(engine, files, keep_uploads)
         self._on_thread = on_thread
-        self._engine = Engine(on_thread)
+        self._engine = Engine(on_thread, training_jobs.forwards.features)
         self._ours: dict[str, Run[JobResult]] = {}
         self._alone: set[threading.Thread] = set()
         self._writer = Writer()

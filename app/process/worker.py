@@ -54,12 +54,14 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     engine = open_engine(settings.jobs_database, outage)
     migrate(engine, settings.jobs_database)
     tracing = Tracing(os.environ, "worker")
+    training_jobs = training_jobs_for(settings, models, threads=settings.worker_threads)
+    prepare = training_jobs.forwards.prepare if settings.precision == "fast" else lambda _: None
     with first_free(engine, platform.node() or "worker") as lock:
         worker = Worker(
             engine,
             FileStore(settings.jobs_files, max_bytes=settings.files_max_bytes),
-            Tasks(models, limits=settings.image_limits),
-            training_jobs_for(settings, models, threads=settings.worker_threads),
+            Tasks(models, limits=settings.image_limits, prepare=prepare),
+            training_jobs,
             outage=outage,
             lock=lock,
             device=str(models.device),

@@ -55,15 +55,17 @@ Objective = Callable[[Activity], Tensor]
 class Ask:
     """What does `classifier` answer to these canvases, `(n, 3, H, W)` in [0, 1], and how does the objective rise?
 
-    Without an objective it is the answer alone, at a third of the cost. What the two functions return is read before
-    the ask is answered: `preview` a picture `(3, H, W)` in [0, 1] of how far it has come, `state` all the tensors that
-    the algorithm needs to go on from this very ask (its `resume` argument).
+    Without an objective it is the answer alone, at a third of the cost. If it `verifies`, the canvases are of whole
+    grey levels, and what serves uploads answers. What the two functions return is read before the ask is answered:
+    `preview` a picture `(3, H, W)` in [0, 1] of how far it has come, `state` all the tensors that the algorithm needs
+    to go on from this very ask (its `resume` argument).
     """
 
     classifier: Classifier
     canvas: Tensor
     objective: Objective | None = None
     layers: tuple[str, ...] = ()
+    verifies: bool = False
     progress: Progress | None = None
     preview: Callable[[], Tensor] | None = None
     state: Callable[[], Mapping[str, Tensor]] | None = None
@@ -128,7 +130,11 @@ def run(algorithm: Algorithm[Result]) -> Result:
         return result
 
 
-def answer(asks: Sequence[Ask]) -> list[Answer | Exception]:
+Serving = Callable[[Classifier, Tensor], Tensor | None]
+"""Features `(n, features)` of canvases as what serves sees them; None where that is PyTorch in float32, or as good."""
+
+
+def answer(asks: Sequence[Ask], serving: Serving = lambda *_: None) -> list[Answer | Exception]:
     """Answer each ask, with one pass for all that share backbone and canvas size.
 
     An ask gets the same bits in any company: heads and objectives run for each by itself, and the backbone never runs
@@ -136,10 +142,28 @@ def answer(asks: Sequence[Ask]) -> list[Answer | Exception]:
     the exception, and the others their answers.
     """
     answers: dict[int, Answer | Exception] = {}
-    for indices in _passes(asks):
+    for index, ask in enumerate(asks):
+        if ask.verifies and (verified := _verified(ask, serving)):
+            answers[index] = verified
+    rest = [index for index in range(len(asks)) if index not in answers]
+    for places in _passes([asks[index] for index in rest]):
+        indices = [rest[place] for place in places]
         together = [asks[index] for index in indices]
         answers.update(zip(indices, _answer_as_many_as_possible(together), strict=True))
     return [answers[index] for index in range(len(asks))]
+
+
+def _verified(ask: Ask, serving: Serving) -> Answer | Exception | None:
+    try:
+        features = serving(ask.classifier, ask.canvas)
+    except Exception as error:  # this ask's alone
+        return error
+    if features is None:
+        return None
+    with torch.inference_mode():
+        logits = ask.classifier.head(features)
+    device = ask.canvas.device
+    return Answer(logits.to(device), features.to(device))
 
 
 def _answer_as_many_as_possible(asks: Sequence[Ask]) -> list[Answer | Exception]:

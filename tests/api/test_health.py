@@ -19,6 +19,7 @@ def test_a_ready_service_tells_what_answers_where(client: TestClient) -> None:
     body = client.get("/readyz").json()
     assert (body["status"], body["model"], body["device"]) == ("ready", "imagenet", "cpu")
     assert body["forward"] == "torch cpu float32"
+    assert body["precision"] == {"asked": "exact", "forward": "torch cpu float32", "agreements": []}
     assert body["jobs"] == "ready"
 
 

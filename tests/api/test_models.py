@@ -1,10 +1,15 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from app.main import create_app
 from app.settings import Settings
+from app.vision.classifier import Classifier
+from app.vision.serving.forwards import Choice, Forwards
+from app.vision.serving.precision import Agreement
+from app.vision.serving.runtimes import StagedFeatureExtractor
 from tests.support.models import write_model
 from tests.support.paths import ROOT
 from tests.support.service import wait_until_ready
@@ -25,6 +30,30 @@ def test_another_model_answers_by_its_name(client: TestClient, dog: bytes) -> No
     answer = client.post("/v1/classify?model=efficientnet_lite1&top_k=3", content=dog).json()
     assert answer["model"]["backbone"] == "efficientnet_lite1"
     assert answer["predictions"][0]["label"] == "basenji"
+
+
+def test_a_model_tells_what_answers_for_it_and_by_which_evidence(
+    settings: Settings, dog: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `fast` is asked for, and nothing here is quicker than float32 and agrees."""
+    found = Agreement("openvino cpu bfloat16", 400, 0.97, None, 0.0123, 0.2, 0.49, 1.02)
+
+    def chosen(self: Forwards, classifier: Classifier, precise: StagedFeatureExtractor) -> Choice:
+        return Choice(precise, (found,))
+
+    monkeypatch.setattr(Forwards, "_chosen", chosen)
+    with TestClient(create_app(replace(settings, precision="fast"))) as client:
+        wait_until_ready(client)
+        ready = client.get("/readyz").json()["precision"]
+        assert (ready["asked"], ready["forward"]) == ("fast", "torch cpu float32")
+        (told,) = ready["agreements"]
+        assert (told["forward"], told["pictures"], told["same_class"]) == ("openvino cpu bfloat16", 400, 0.97)
+        assert (told["difference"], told["speed"], told["holds"]) == (0.0123, 1.02, False)
+        assert client.get("/v1/models/imagenet").json()["precision"] == ready
+        assert client.get("/v1/models/pets").json()["precision"] is None
+        client.post("/v1/classify?model=pets", content=dog)
+        listed = {model["name"]: model["precision"] for model in client.get("/v1/models").json()["data"]}
+        assert listed["pets"] == listed["imagenet"] == ready
 
 
 def test_labels_are_searched_in_both_languages(client: TestClient) -> None:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 from app import __version__
 from app.api.dependencies import JobDesk, Predictor
 from app.api.problems import responses
-from app.api.schemas.classify import Health, Part, Ready
+from app.api.schemas.classify import Health, Part, PrecisionOut, Ready
 from app.jobs.damage import set_aside
 from app.jobs.files import StorageFullError
 from app.jobs.job import QueueDownError
@@ -31,12 +31,15 @@ async def healthz() -> Health:
 async def readyz(request: Request, predictor: Predictor) -> Ready:
     """The default model is on its device, warm, and answers; `jobs` says whether slow work is taken, too."""
     classifier = await predictor.load()
+    choice = predictor.choice_of(classifier)
+    assert choice, "it was prepared when it was loaded"
     return Ready(
         status="ready",
         version=__version__,
         model=classifier.card.name,
         device=str(predictor.device),
-        forward=predictor.forward_of(classifier) or "none",
+        forward=choice.forward.name,
+        precision=PrecisionOut.of(predictor.precision, choice),
         jobs="ready" if _takes_jobs(request) else "unavailable",
         reasons=await _reasons(request),
         notes=await asyncio.to_thread(_notes, request.state.settings),

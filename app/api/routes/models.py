@@ -19,6 +19,7 @@ from app.api.schemas.classify import (
     LayerOut,
     ModelList,
     ModelOut,
+    PrecisionOut,
 )
 from app.vision.classifier import ModelCard
 from app.vision.networks.backbones import BACKBONES
@@ -42,10 +43,20 @@ async def list_models(
     language = choice.lang or preferred_language(request)
     return ModelList(
         data=[
-            ModelOut.of(_without_tables(card), language, is_default=card.name == predictor.default_model)
+            ModelOut.of(
+                _without_tables(card),
+                language,
+                precision=_precision(predictor, card),
+                is_default=card.name == predictor.default_model,
+            )
             for card in cards
         ]
     )
+
+
+def _precision(predictor: Predictor, card: ModelCard) -> PrecisionOut | None:
+    choice = predictor.choice_for(card.name)
+    return PrecisionOut.of(predictor.precision, choice) if choice else None
 
 
 def _without_tables(card: ModelCard) -> ModelCard:
@@ -64,7 +75,12 @@ async def get_model(
     """The card of a model."""
     response.headers["Vary"] = "Accept, Accept-Language"
     card = await asyncio.to_thread(predictor.repository.card, name)
-    return ModelOut.of(card, choice.lang or preferred_language(request), is_default=name == predictor.default_model)
+    return ModelOut.of(
+        card,
+        choice.lang or preferred_language(request),
+        precision=_precision(predictor, card),
+        is_default=name == predictor.default_model,
+    )
 
 
 @router.get("/models/{name}/labels", responses=responses("unknown-model"))

@@ -12,6 +12,8 @@ from app.vision.feature_space import UNKNOWN
 from app.vision.labels import Label, Scored
 from app.vision.networks.backbones import BackboneCard, find_weights
 from app.vision.networks.layers import Layer
+from app.vision.serving.forwards import Choice
+from app.vision.serving.precision import Agreement, Precision
 from app.vision.serving.predictor import Prediction as ClassPrediction
 
 Language = Literal["en", "tr"]
@@ -183,6 +185,52 @@ class PredictionList(BaseModel):
     data: list[Prediction | Problem] = Field(description="In the order of the files; a bad file is its own problem.")
 
 
+class AgreementOut(BaseModel):
+    """How something quicker answers calibration pictures for this model, against float32."""
+
+    forward: str
+    pictures: int
+    same_class: Score = Field(description="The share of the pictures that it takes for the same.")
+    same_unknown: Score | None = Field(
+        description="The share of which it says the same: unknown, or not; null if the model cannot tell."
+    )
+    difference: float = Field(description="Of the probability that differs most, in the mean of the pictures.")
+    near: float = Field(
+        description="Where the two likeliest classes are as near as this, float32 takes a second look and answers."
+    )
+    second_looks: Score = Field(description="The share of the pictures where that was so.")
+    speed: float = Field(description="How many times as quick it is, with the second looks.")
+    holds: bool = Field(
+        description="Whether it may serve: same_class and same_unknown are at least 0.99, difference at most 0.02, "
+        "speed above 1."
+    )
+
+    @classmethod
+    def of(cls, found: Agreement) -> Self:
+        return cls(
+            forward=found.forward,
+            pictures=found.pictures,
+            same_class=found.same_class,
+            same_unknown=found.same_unknown,
+            difference=round(found.difference, 5),
+            near=found.near,
+            second_looks=found.second_looks,
+            speed=round(found.speed, 2),
+            holds=found.holds,
+        )
+
+
+class PrecisionOut(BaseModel):
+    asked: Precision = Field(description="What INKBLOT_PRECISION says.")
+    forward: str = Field(description="What answers: the engine, device and precision that were chosen.")
+    agreements: list[AgreementOut] = Field(description="What else was tried with `fast`, or serves, and the evidence.")
+
+    @classmethod
+    def of(cls, asked: Precision, choice: Choice) -> Self:
+        agreements = [AgreementOut.of(one) for one in choice.agreements]
+        return cls(asked=asked, forward=choice.forward.name, agreements=agreements)
+
+
 class ModelOut(BaseModel):
     object: Literal["model"] = "model"
     name: str
@@ -200,12 +248,13 @@ class ModelOut(BaseModel):
         description="How it was taught: mode, seed, counts of the pictures by class, seconds, versions of the "
         "libraries, created_at; null for an original head."
     )
+    precision: PrecisionOut | None = Field(description="What answers for it; null until it was asked for once.")
     is_default: bool
     is_trained: bool = Field(description="Whether it was taught here and can be deleted; the others ship with Inkblot.")
     links: dict[str, str]
 
     @classmethod
-    def of(cls, card: ModelCard, language: str, *, is_default: bool) -> Self:
+    def of(cls, card: ModelCard, language: str, *, precision: PrecisionOut | None, is_default: bool) -> Self:
         path = f"/v1/models/{card.name}"
         return cls(
             name=card.name,
@@ -217,6 +266,7 @@ class ModelOut(BaseModel):
             source=card.source,
             metrics=dict(card.metrics),
             training={name: value for name, value in card.training.items() if name != "job"} or None,
+            precision=precision,
             is_default=is_default,
             is_trained=card.is_trained,
             links={"self": path, **{name: f"{path}/{name}" for name in ("labels", "layers", "export")}},
@@ -291,6 +341,7 @@ class Ready(Health):
     model: str
     device: str
     forward: str = Field(description="What answers: the engine, device and precision that the start-up probe chose.")
+    precision: PrecisionOut = Field(description="By which evidence it answers so.")
     jobs: Literal["ready", "unavailable"] = Field(
         description="Whether slow work is taken; pictures are classified without it."
     )

@@ -38,4 +38,4 @@ def judged_by(jobs: TrainingJobs, name: str) -> Judged:
     classifier = jobs.models.load(name)
     path = jobs.models.file(name, EXAMPLES)
     learned = Examples.read(path, classifier.backbone.weights.name) if path else None
-    return Judged(classifier, jobs.forward(classifier.backbone, classifier.head), learned)
+    return Judged(classifier, jobs.forwards.prepare(classifier), learned)

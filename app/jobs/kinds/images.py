@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
@@ -49,16 +49,21 @@ class JobResult:
 
 
 class Tasks:
-    """Makes the algorithm of a job; loads the models that it needs, which may take seconds."""
+    """Makes the algorithm of a job; loads the models that it needs, which may take seconds.
 
-    def __init__(self, models: ModelRepository, *, limits: ImageLimits) -> None:
-        self._models, self._limits = models, limits
+    `prepare` is told each classifier that is going to verify something, as what serves it.
+    """
+
+    def __init__(
+        self, models: ModelRepository, *, limits: ImageLimits, prepare: Callable[[Classifier], object] = lambda _: None
+    ) -> None:
+        self._models, self._limits, self._prepare = models, limits, prepare
 
     def start(
         self, kind: str, choices: Input, upload: bytes | None, resume: Mapping[str, Tensor] | None
     ) -> Algorithm[JobResult]:
         """Raises what `ModelRepository.load` raises."""
-        classifier = self._models.load(choices["model"])
+        classifier = self._loaded(choices["model"])
         others = self._others(classifier)
         if kind == IDEAL_IMAGE:
             return self._ideal_image(classifier, others, choices, resume)
@@ -72,10 +77,15 @@ class Tasks:
         for card in self._models.cards():
             if card.original_head and card.backbone != classifier.card.backbone:
                 try:
-                    found.append(self._models.load(card.name))
+                    found.append(self._loaded(card.name))
                 except (BrokenModelError, MissingWeightsError, WeightsError):
                     continue
         return found
+
+    def _loaded(self, name: str) -> Classifier:
+        classifier = self._models.load(name)
+        self._prepare(classifier)
+        return classifier
 
     def _ideal_image(
         self,
@@ -90,7 +100,7 @@ class Tasks:
             aim: ClassObjective | ChannelObjective = ChannelObjective(wanted.layer, wanted.channel, wanted.x, wanted.y)
         else:
             aim = ClassObjective(classifier.labels.find(wanted.label).index)
-        partners = [self._models.load(name) for name in (asked.models or [])[1:]]
+        partners = [self._loaded(name) for name in (asked.models or [])[1:]]
         image: IdealImage = yield from ideal_image(
             classifier,
             aim,
@@ -130,7 +140,7 @@ class Tasks:
         resume: Mapping[str, Tensor] | None,
     ) -> Algorithm[JobResult]:
         asked = AdversarialImageChoices.model_validate(choices)
-        partners = [self._models.load(name) for name in (asked.models or [])[1:]]
+        partners = [self._loaded(name) for name in (asked.models or [])[1:]]
         image: AdversarialImage = yield from adversarial_image(
             classifier,
             upload,

@@ -1,14 +1,13 @@
 """Jobs that teach: a new model from an archive of pictures, or its next version from corrected labels."""
 
-import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import torch
-from torch import nn
 
 from app.jobs.files import StorageDownError
 from app.jobs.kinds.images import Input, JobResult
@@ -18,8 +17,9 @@ from app.vision.classifier import ModelCard
 from app.vision.image import ImageLimits
 from app.vision.models.model_folder import EXAMPLES, ModelExistsError
 from app.vision.models.repository import ModelRepository, UnknownModelError
-from app.vision.networks.backbones import Backbone
-from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, quickest_extractor
+from app.vision.serving.forwards import Forwards
+from app.vision.serving.precision import Precision
+from app.vision.serving.runtimes import Runtime
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.dataset import DatasetLimits
 from app.vision.transfer.examples import Examples, NoExamplesError
@@ -32,7 +32,10 @@ _KEPT: Final = ("mode", "epochs", "val_fraction", "augment", "seed")
 
 @dataclass
 class TrainingJobs:
-    """Makes the steps of a job that teaches. `cache_dir` keeps what the quickest implementation was converted to."""
+    """Makes the steps of a job that teaches. `cache_dir` keeps what the quickest implementation was converted to.
+
+    Heads are learned in float32, also where something quicker serves: they serve on other machines, too.
+    """
 
     models: ModelRepository
     limits: ImageLimits
@@ -40,8 +43,18 @@ class TrainingJobs:
     cache_dir: Path
     engine: Runtime
     threads: int
-    _forwards: dict[Backbone, StagedFeatureExtractor] = field(default_factory=dict)
-    _preparing: threading.Lock = field(default_factory=threading.Lock)
+    precision: Precision = "exact"
+
+    @cached_property
+    def forwards(self) -> Forwards:
+        """What answers in this process."""
+        return Forwards(
+            self.models.device,
+            engine=self.engine,
+            precision=self.precision,
+            cache_dir=self.cache_dir,
+            threads=self.threads,
+        )
 
     def teach(
         self, identity: str, choices: Input, upload: BinaryIO, resume: State | None, *, owner: str | None = None
@@ -93,7 +106,7 @@ class TrainingJobs:
     def context(self, name: str) -> TransferContext:
         """For a backbone; slow the first time. Raises what `ModelRepository.backbone` raises."""
         backbone, original = self.models.backbone(name)
-        forward = self.forward(backbone, original)
+        forward = self.forwards.precise(backbone, original)
         return TransferContext(
             backbone,
             original,
@@ -103,20 +116,6 @@ class TrainingJobs:
             weights_dir=self.models.weights_dir,
             limits=self.limits,
         )
-
-    def forward(self, backbone: Backbone, head: nn.Linear) -> StagedFeatureExtractor:
-        """The quickest way to the features of a backbone; slow the first time."""
-        with self._preparing:
-            if backbone not in self._forwards:
-                self._forwards[backbone] = quickest_extractor(
-                    backbone,
-                    head,
-                    device=self.models.device,
-                    engine=self.engine,
-                    cache_dir=self.cache_dir,
-                    threads=self.threads,
-                )
-        return self._forwards[backbone]
 
     def _published(
         self, identity: str, name: str, taught: TrainedModel, owner: str | None, *, replace: bool

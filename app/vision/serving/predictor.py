@@ -20,14 +20,15 @@ from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture
 from app.vision.labels import Labels, Scored
 from app.vision.models.repository import ModelRepository
 from app.vision.serving.batcher import Batcher
-from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, TorchFeatureExtractor, quickest_extractor
+from app.vision.serving.forwards import Choice, Forwards
+from app.vision.serving.precision import Precision
+from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, TorchFeatureExtractor
 from app.vision.serving.threads import use_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from app.vision.ask import Steps
-    from app.vision.networks.backbones import Backbone
 
 Result = TypeVar("Result")
 
@@ -108,6 +109,7 @@ class Predictor:
         *,
         default_model: str,
         engine: Runtime = "auto",
+        precision: Precision = "exact",
         cache_dir: Path,
         threads: int,
         max_batch: int = 16,
@@ -118,9 +120,10 @@ class Predictor:
         """`on_batch` is told the model, the pictures and the seconds of each forward pass, on its thread."""
         self.repository, self.device, self.limits = repository, repository.device, limits or ImageLimits()
         self.default_model, self._on_batch = default_model, on_batch
-        self._engine, self._cache_dir = engine, cache_dir
         self._threads = threads if self.device.type == "cpu" else 1
-        self._forwards: dict[Backbone, StagedFeatureExtractor] = {}
+        self._forwards = Forwards(
+            self.device, engine=engine, precision=precision, cache_dir=cache_dir, threads=self._threads
+        )
         self._preparing = asyncio.Lock()
         self._batcher = Batcher(
             self._run,
@@ -177,15 +180,24 @@ class Predictor:
         classifier = self.repository.loaded(model)
         if classifier is None:
             classifier = await asyncio.to_thread(self.repository.load, model)
-        if classifier.backbone not in self._forwards:
+        if self._forwards.choice(classifier) is None:
             async with self._preparing:
                 await asyncio.to_thread(self._prepare, classifier)
         return classifier
 
-    def forward_of(self, classifier: Classifier) -> str | None:
-        """The name of the implementation that answers for a classifier, once it was loaded."""
-        forward = self._forwards.get(classifier.backbone)
-        return forward.name if forward else None
+    @property
+    def precision(self) -> Precision:
+        """What the settings ask for."""
+        return self._forwards.precision
+
+    def choice_of(self, classifier: Classifier) -> Choice | None:
+        """What answers for a classifier, and by which evidence; None until `load` prepared it."""
+        return self._forwards.choice(classifier)
+
+    def choice_for(self, model: str) -> Choice | None:
+        """As `choice_of`; None if the model is not loaded. Loads nothing."""
+        classifier = self.repository.loaded(model)
+        return self._forwards.choice(classifier) if classifier else None
 
     def waiting(self) -> int:
         """Pictures that no thread has taken yet."""
@@ -197,26 +209,18 @@ class Predictor:
 
     def _forward(self, classifier: Classifier) -> StagedFeatureExtractor:
         """Plain PyTorch for a model that was deleted since it was loaded."""
-        return self._forwards.get(classifier.backbone) or TorchFeatureExtractor(classifier.backbone, self.device)
+        choice = self._forwards.choice(classifier)
+        return choice.forward if choice else TorchFeatureExtractor(classifier.backbone, self.device)
 
     def _prepare(self, classifier: Classifier) -> None:
-        backbone = classifier.backbone
-        if backbone in self._forwards:
+        if self._forwards.choice(classifier):
             return
         began = time.perf_counter()
         use_threads(1)
-        forward = quickest_extractor(
-            backbone,
-            classifier.head,
-            device=self.device,
-            engine=self._engine,
-            cache_dir=self._cache_dir,
-            threads=self._threads,
-        )
+        forward = self._forwards.prepare(classifier)
         seconds = time.perf_counter() - began
-        log.info("%s is answered by %s, ready after %.1f s.", backbone.card.name, forward.name, seconds)
-        used = self.repository.backbones()  # those of fine-tuned models that were deleted are let go
-        self._forwards = {one: path for one, path in self._forwards.items() if one in used} | {backbone: forward}
+        log.info("%s is answered by %s, ready after %.1f s.", classifier.card.name, forward.name, seconds)
+        self._forwards.keep(self.repository.backbones())  # those of fine-tuned models that were deleted are let go
         self._run([_Upload(_WARM_UP, classifier, began)])  # Pillow, too, has something to load
 
     def _run(self, uploads: Sequence[_Upload]) -> Sequence[Prediction | Exception]:

@@ -113,7 +113,8 @@ def adversarial_image(
     picture = _canvas(classifier, data, limits) if space == "model" else Picture.read(data, limits).pixels()
     victims, before = [], []
     for member in (classifier, *partners):
-        (outcome,) = outcomes_of(member, (yield Ask(member, pixels_of(_canvas(member, data, limits)))))
+        seen = yield Ask(member, pixels_of(_canvas(member, data, limits)), verifies=True)
+        (outcome,) = outcomes_of(member, seen)
         index = None if wanted is None else member.labels.find(wanted).index
         passages = _passages(member, picture, ways, limits, direct=space == "model")
         victims.append(Victim(member, Criterion(outcome.index, index, score), passages))
@@ -206,9 +207,8 @@ def _verify(
         classifier, criterion = victim.classifier, victim.criterion
         passages = _passages(classifier, uploaded, list(victim.passages), limits)
         canvases = [_canvas(classifier, png, limits), passages["png"].canvas(noisy)]
-        answered = yield Ask(
-            classifier, pixels_of(*canvases, *(passage.canvas(uploaded) for passage in passages.values()))
-        )
+        canvases += [passage.canvas(uploaded) for passage in passages.values()]
+        answered = yield Ask(classifier, pixels_of(*canvases), verifies=True)
         again, noise, *through = answered.logits
         verified = {way: criterion.reached(logits) for way, logits in zip(passages, through, strict=True)}
         verdicts.append(
@@ -239,7 +239,7 @@ def _transfer(
     """What the other networks take both pictures for; the label counts, since their classes may have other numbers."""
     found = []
     for other in others:
-        answered = yield Ask(other, pixels_of(*(_canvas(other, one, limits) for one in (data, png))))
+        answered = yield Ask(other, pixels_of(*(_canvas(other, one, limits) for one in (data, png))), verifies=True)
         before, after = outcomes_of(other, answered)
         label = other.labels[after.index].label
         if criterion.target is None:

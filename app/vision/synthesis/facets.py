@@ -62,7 +62,7 @@ def facets_of(
     similarities = yield from _similarities(classifier, pngs)
     checks: list[list[Check]] = [[] for _ in pngs]
     for other in (*partners, *others) if isinstance(aim, ClassObjective) else ():
-        seen = yield Ask(other, _canvases(other, pngs))
+        seen = yield Ask(other, _canvases(other, pngs), verifies=True)
         wanted = classifier.labels[aim.index].label  # type: ignore[union-attr]
         for row, found in zip(checks, outcomes_of(other, seen), strict=True):
             row.append(Check(other, found, other.labels[found.index].label == wanted, other in partners))
@@ -87,15 +87,15 @@ def _own_scores(
     resize = ResizeOperator(to_levels(finals[0]), classifier.backbone.preprocessing)
     rows, columns = resize.region
     in_memory = [resize.project(one[:, rows, columns]).clamp(0, 1) for one in finals]
-    canvases = torch.cat([torch.stack(in_memory), _canvases(classifier, pngs)])
+    drawn, files, number = torch.stack(in_memory), _canvases(classifier, pngs), len(pngs)
     if isinstance(aim, ClassObjective):
-        answered = yield Ask(classifier, canvases)
-        scores = answered.logits.softmax(1)[:, aim.index].tolist()
+        seen = yield Ask(classifier, drawn)
+        answered = yield Ask(classifier, files, verifies=True)
+        scores = torch.cat([seen.logits, answered.logits]).softmax(1)[:, aim.index].tolist()
     else:
-        answered = yield Ask(classifier, canvases, channel_objective(aim), layers=(aim.layer,))
+        answered = yield Ask(classifier, torch.cat([drawn, files]), channel_objective(aim), layers=(aim.layer,))
         scores = answered.scores.tolist()
-    number = len(pngs)
-    return scores[:number], scores[number:], outcomes_of(classifier, answered)[number:]
+    return scores[:number], scores[number:], outcomes_of(classifier, answered)[-number:]
 
 
 def _similarities(classifier: Classifier, pngs: Sequence[bytes]) -> Algorithm[Sequence[float | None]]:

@@ -100,7 +100,7 @@ def _verified(scene: Scene, pixels: Tensor, diameter: float, steps: int, seed: i
     for victim in scene.victims:
         canvases = pixels_of(*(victim.passages["png"].canvas(picture) for picture in pictures))
         for first in range(0, PLACES, 8):
-            answered = yield Ask(victim.classifier, canvases[first : first + 8])
+            answered = yield Ask(victim.classifier, canvases[first : first + 8], verifies=True)
             for place, logits in enumerate(answered.logits, first):
                 margins[place] = min(margins[place], victim.criterion.margin(logits))
     best = max(range(PLACES), key=margins.__getitem__)

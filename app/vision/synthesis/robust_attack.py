@@ -117,7 +117,7 @@ def _check(scene: Scene, picture: Canvas) -> Algorithm[tuple[dict[tuple[int, str
     margins, score = {}, 1.0
     for place, victim in enumerate(scene.victims):
         canvases = pixels_of(*(passage.canvas(picture) for passage in victim.passages.values()))
-        checked = yield Ask(victim.classifier, canvases)
+        checked = yield Ask(victim.classifier, canvases, verifies=True)
         for way, logits in zip(victim.passages, checked.logits, strict=True):
             margins[place, way] = victim.criterion.margin(logits)
         score = min(score, victim.criterion.probability(checked.logits[0]))

@@ -173,7 +173,7 @@ class Scene:
         margins = [math.inf] * len(pictures)
         for victim in self.victims:
             canvases = pixels_of(*(victim.passages["png"].canvas(picture) for picture in pictures))
-            answered = yield Ask(victim.classifier, canvases)
+            answered = yield Ask(victim.classifier, canvases, verifies=True)
             margins = [
                 min(margin, victim.criterion.margin(logits))
                 for margin, logits in zip(margins, answered.logits, strict=True)

@@ -13,7 +13,8 @@ from app.vision.networks.batchnorm_folding import fold_batchnorm
 from app.vision.networks.layers import UnknownLayerError, capture, find_layer, list_layers
 from app.vision.networks.partial_network import partial_network
 from app.vision.pixels import to_pixels
-from app.vision.serving.runtimes import OpenVinoFeatureExtractor, TorchFeatureExtractor
+from app.vision.serving.openvino_runtime import OpenVinoFeatureExtractor
+from app.vision.serving.runtimes import TorchFeatureExtractor
 
 pytestmark = pytest.mark.slow
 

@@ -260,7 +260,7 @@ def test_the_default_backbone_comes_without_torchvision_timm_and_usage_reports(t
     code = """
 import sys, pathlib, app.main
 from app.vision.networks.backbones import load_backbone
-from app.vision.serving.runtimes import OpenVinoFeatureExtractor
+from app.vision.serving.openvino_runtime import OpenVinoFeatureExtractor
 backbone, _ = load_backbone("efficientnet_lite0", None)
 OpenVinoFeatureExtractor(backbone, pathlib.Path(sys.argv[1]), threads=1)
 print([name for name in ("torchvision", "timm") if name in sys.modules], sys.modules["openvino_telemetry"])

@@ -10,12 +10,8 @@ from torch import Tensor, nn
 
 from app.vision.networks.backbones import Backbone, load_backbone
 from app.vision.serving import runtimes
-from app.vision.serving.runtimes import (
-    OpenVinoFeatureExtractor,
-    RuntimeUnavailableError,
-    TorchFeatureExtractor,
-    quickest_extractor,
-)
+from app.vision.serving.openvino_runtime import OpenVinoFeatureExtractor
+from app.vision.serving.runtimes import RuntimeUnavailableError, TorchFeatureExtractor, quickest_extractor
 
 CPU = torch.device("cpu")
 

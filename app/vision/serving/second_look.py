@@ -1,0 +1,60 @@
+"""A quick look in reduced precision, and a second one in float32 at pictures whose answer is a near thing."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from app.vision.feature_space import UNKNOWN, FeatureSpace
+
+if TYPE_CHECKING:
+    from app.vision.serving.runtimes import StagedFeatureExtractor
+
+NEAR: Final = (0.03, 0.05, 0.1, 0.2)
+"""What may count as near: so much the two likeliest classes differ, or the score of being unknown and its limit."""
+
+
+@dataclass(frozen=True, eq=False)
+class SecondLook:
+    """Features for one head, `quick` ones but where that head is not sure of them; there `precise` ones."""
+
+    quick: "StagedFeatureExtractor"
+    precise: "StagedFeatureExtractor"
+    head: nn.Linear
+    space: FeatureSpace | None
+    near: float
+
+    @property
+    def name(self) -> str:
+        """Of the runtime, as answers tell it."""
+        return self.quick.name
+
+    @property
+    def best_batch(self) -> int:
+        return self.quick.best_batch
+
+    def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
+        features = self.quick(canvases)
+        near = near_boundary(features, self.head, self.space, self.near)
+        if near.any():
+            with torch.inference_mode():
+                features = features.clone()
+                features[near] = self.precise(canvases[near.cpu().numpy()])
+        return features
+
+    def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
+        """In float32: what layers show is looked at by people, and rarely."""
+        return self.precise.stage(canvas, name)
+
+
+def near_boundary(features: Tensor, head: nn.Linear, space: FeatureSpace | None, distance: float) -> Tensor:
+    """Mask `(n,)` of the features `(n, features)` that a small change might turn into another answer."""
+    with torch.inference_mode():
+        likeliest = head(features).softmax(1).topk(2, dim=1).values
+        near: Tensor = likeliest[:, 0] - likeliest[:, 1] < distance
+        if space:
+            near = near | ((space.unknown(features) - UNKNOWN).abs() < distance)
+    return near
