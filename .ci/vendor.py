@@ -29,7 +29,7 @@ WANTED = [
     (PAGE, "htm", "3.1.1", {"dist/htm.mjs": "htm.mjs"}),
     (PAGE, "@preact/signals", "2.11.4", {"dist/signals.mjs": "signals.mjs"}),
     (PAGE, "@preact/signals-core", "1.14.5", {"dist/signals-core.mjs": "signals-core.mjs"}),
-    (PAGE, "uplot", "1.6.32", {"dist/uPlot.iife.min.js": "uplot.js", "dist/uPlot.min.css": "uplot.css"}),
+    (PAGE, "uplot", "1.6.32", {"dist/uPlot.iife.min.js": "uplot.mjs", "dist/uPlot.min.css": "uplot.css"}),
     (TESTS, "axe-core", "4.14.1", {"axe.min.js": "axe.min.js"}),
 ]
 TYPESCRIPT = "6.0.3"
@@ -94,7 +94,8 @@ def brought(folder: Path, package: str, version: str, files: dict[str, str]) -> 
 def adapted(text: str) -> str:
     for package, neighbour in NEIGHBOURS.items():
         text = text.replace(f"from{package}", f"from{neighbour}")
-    return re.sub(r"\n?//# sourceMappingURL=\S+\n?", "\n", text)
+    text = re.sub(r"\n?//# sourceMappingURL=\S+\n?", "\n", text)
+    return f"{text}export default uPlot;\n" if "var uPlot=" in text else text  # as a module it is not minified
 
 
 if __name__ == "__main__":

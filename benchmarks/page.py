@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 VIEWS = ("lesson", "classify", "inside", "ideal", "fool", "teach")
-TIMES = 7
+TIMES = 11
 DRAG_MS = 3000
 WATCH = """
   window.shifted = 0;

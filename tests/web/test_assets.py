@@ -55,12 +55,6 @@ def test_a_view_is_small(view: str) -> None:
     assert sum(path.stat().st_size for path in {*modules, *PAGE.glob("*.css")}) <= 150_000
 
 
-def test_the_modules_of_every_view_are_asked_for_at_once() -> None:
-    listed = re.findall(r'<link rel="modulepreload" href="/page/([^"]+)">', (PAGE / "index.html").read_text("utf-8"))
-    borrowed = set(VENDOR.glob("*.mjs"))
-    assert {PAGE / name for name in listed} == (with_imports(PAGE / "app.js") | borrowed) - {PAGE / "app.js"}
-
-
 def test_the_page_stays_small() -> None:
     borrowed = sum(path.stat().st_size for path in VENDOR.iterdir() if path.suffix in {".js", ".mjs", ".css"})
     assert borrowed <= 80_000

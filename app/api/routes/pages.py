@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.middleware.gzip import GZipMiddleware
 
+from app.api.page_files import PageFiles
 from app.api.problem_types import KINDS
 
 WEB: Final = Path(__file__).resolve().parent.parent.parent / "web"
@@ -28,7 +28,6 @@ _STRICT: Final = (
 _PAGE_HEADERS: Final = {
     "Content-Security-Policy": _STRICT,
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
-    "Cache-Control": "no-cache",
 }
 _PROBLEM: Final = """<!doctype html>
 <html lang="en">
@@ -54,11 +53,6 @@ _PROBLEM: Final = """<!doctype html>
 """
 
 router = APIRouter(include_in_schema=False)
-
-
-@router.get("/")
-async def home() -> FileResponse:
-    return FileResponse(WEB / "page" / "index.html", headers=_PAGE_HEADERS)
 
 
 @router.get("/problems/{slug}")
@@ -96,6 +90,7 @@ def install(app: FastAPI) -> None:
     app.include_router(router)
     # swagger-ui is as its makers built it, under a policy that lets it talk to this origin only.
     app.mount("/docs", Files(directory=WEB / "docs", html=True, headers={"Content-Security-Policy": _POLICY}))
-    # Packed, since a class may open it over one access point: a third of the bytes.
-    app.mount("/page", GZipMiddleware(Files(directory=WEB / "page", headers=_PAGE_HEADERS)))
+    page = PageFiles(WEB / "page", _PAGE_HEADERS)
+    app.add_api_route("/", page.home, include_in_schema=False)
+    app.mount("/page", page)
     app.mount("/samples", Files(directory=WEB / "samples", headers={"Cache-Control": "no-cache"}))

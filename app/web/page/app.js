@@ -141,4 +141,6 @@ addEventListener("keydown", (event) => {
   else if (event.key === "u") document.getElementById("choose")?.click();
 });
 
+// With its first view, which was asked for with the rest, so that the page is laid out once.
+await bring(view.value).catch(() => {});
 render(html`<${Page} />`, /** @type {HTMLElement} */ (document.getElementById("page")));

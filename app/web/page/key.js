@@ -15,6 +15,8 @@ export const key = signal(kept());
 /** Whoever waits for a key; the dialog is open while somebody does. */
 const waiting = signal(/** @type {((got: boolean) => void)[]} */ ([]));
 export const asked = computed(() => waiting.value.length > 0);
+/** Whoever goes on without a key is not asked again for every request that follows. */
+let declined = false;
 /** Whether the last one was refused. */
 export const refused = signal(false);
 
@@ -34,6 +36,7 @@ export const authorized = (headers) => (key.value ? { ...headers, Authorization:
 /** Whether there is another key by now than the `used` one, which was refused. @param {string} used @returns {Promise<boolean>} */
 export function newKey(used) {
   if (key.value !== used) return Promise.resolve(true);
+  if (declined) return Promise.resolve(false);
   refused.value = used !== "";
   return new Promise((resolve) => {
     waiting.value = [...waiting.value, resolve];
@@ -44,6 +47,7 @@ export function newKey(used) {
 export function give(typed) {
   const value = typed.trim().replace(/^.*#key=/, ""); // a whole link is as good
   if (value) keep(value);
+  declined = !value;
   const all = waiting.value;
   waiting.value = [];
   for (const resolve of all) resolve(Boolean(value));

@@ -1,7 +1,8 @@
 // The product's own blot: it takes the colour of the ink around it.
 import { html } from "./html.js";
+import { own } from "./own.js";
 
-const { mark, halo: shade } = await (await fetch("/page/mark.json")).json();
+const { mark, halo: shade } = await (await fetch(own("mark.json"))).json();
 
 /** @param {{halo?: boolean}} props */
 export const Mark = ({ halo = false }) => html`<svg class="blot" aria-hidden="true" viewBox="0 0 100 100">

@@ -1,11 +1,19 @@
 // Curves, by uPlot, with a table for whoever cannot see them.
 import { html, useEffect, useRef, useState } from "./html.js";
+import { own } from "./own.js";
 import { plain, t } from "./words.js";
 
 /** @typedef {{label: string, values: (number | null)[], ink: string, dash?: number[], width?: number}} Series */
 
 /** Steps are whole numbers. */
 const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
+/** It is half of what the page borrows, and comes with the first curve. @returns {Promise<any>} */
+async function uPlot() {
+  const style = Object.assign(document.createElement("link"), { rel: "stylesheet", href: own("vendor/uplot.css") });
+  if (!document.head.querySelector(`link[href="${style.href}"]`)) document.head.append(style);
+  return (await import("./vendor/uplot.mjs")).default;
+}
 
 /** @param {string} name */
 const ink = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -30,17 +38,25 @@ export function Plot({ x, series, label, axis, range = [0, 1], height = 190 }) {
   const chart = useRef(null);
   const [table, setTable] = useState(false);
   const data = [x, ...series.map((one) => one.values)];
+  const newest = useRef(data);
+  newest.current = data;
   const theme = document.documentElement.dataset.theme;
   useEffect(() => {
     const place = box.current;
     if (!place) return undefined;
-    const made = new globalThis.uPlot(options(series, range, Math.max(200, place.clientWidth), height), data, place);
-    chart.current = made;
+    let made = null;
+    let here = true;
     const watching = new ResizeObserver(() => made.setSize({ width: Math.max(200, place.clientWidth), height }));
-    watching.observe(place);
+    uPlot().then((Curve) => {
+      if (!here) return;
+      made = new Curve(options(series, range, Math.max(200, place.clientWidth), height), newest.current, place);
+      chart.current = made;
+      watching.observe(place);
+    }, () => {}); // the table is there without it
     return () => {
+      here = false;
       watching.disconnect();
-      made.destroy();
+      made?.destroy();
       chart.current = null;
     };
   }, [series.length, theme, table, height]);

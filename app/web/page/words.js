@@ -1,9 +1,10 @@
 // The page speaks English and Turkish; whatever is read is in words/en.json and words/tr.json, under the same keys.
 import { batch, computed, html, signal } from "./html.js";
+import { own } from "./own.js";
 import { remember } from "./store.js";
 
 /** @param {string} name @returns {Promise<Record<string, string>>} */
-const catalogue = async (name) => (await fetch(`/page/words/${name}.json`)).json();
+const catalogue = async (name) => (await fetch(own(`words/${name}.json`))).json();
 
 export const language = signal(/** @type {"en" | "tr"} */ (document.documentElement.lang));
 const words = signal(await catalogue(language.value));

@@ -8,6 +8,7 @@ import { Failed, Lost, Queued, Running, ScoreCurve, useJob, useOrder } from "../
 import { isFinal, jobs } from "../jobs.js";
 import { Trouble, useAnswer } from "../asking.js";
 import { labelsOf, model, search } from "../models.js";
+import { own } from "../own.js";
 import { Bars, Combo, Foot, Head, Who } from "../parts.js";
 import { use } from "../picture.js";
 import { paint } from "../orders.js";
@@ -33,7 +34,7 @@ function Order({ wish, set, labels }) {
   const number = (key, low, high) => html`<label class="field"><span>${t(`ideal.${key}`)}</span><input type="number" min=${low} max=${high} value=${wish[key]} placeholder=${t(`ideal.${key}.usual`)} onInput=${(event) => set({ [key]: event.target.value })} /></label>`;
   return html`<form class="stack order" onSubmit=${order}><${Combo} label=${t("ideal.what")} value=${name} find=${(text) => search(labels, text)} onChoose=${(one) => set({ label: one.label })} />
     <fieldset class="presets"><legend class="lab">${t("ideal.how")}</legend>${PRESETS.map((key) => html`<label key=${key}><input class="radio-hide" type="radio" name="preset" checked=${wish.preset === key} onChange=${() => set({ preset: key })} />
-      <img src="/page/pictures/preset-${key}.webp" alt="" width="56" height="56" /><span><b>${t(`preset.${key}`)}</b><span class="small quiet">${t(`preset.${key}.text`)}</span></span></label>`)}</fieldset>
+      <img src=${own(`pictures/preset-${key}.webp`)} alt="" width="56" height="56" /><span><b>${t(`preset.${key}`)}</b><span class="small quiet">${t(`preset.${key}.text`)}</span></span></label>`)}</fieldset>
     <details class="fold"><summary>${t("ideal.more")}</summary><div class="two">${number("steps", 1, 2048)}${number("seed", 0, 9007199254740991)}</div></details>
     <button class="btn main" disabled=${busy || wait > 0 || !wish.label}>${wait ? t("state.in", { what: t("ideal.paint"), n: wait }) : t("ideal.paint")}</button><${Trouble} problem=${problem} /></form>`;
 }
@@ -71,7 +72,7 @@ function Painted({ now, display }) {
 const Stopped = ({ now, display }) => html`<div class="grid"><div class="c7"><div class="pic">${now.job.preview && html`<img class="sq" src=${now.job.preview} alt=${t("ideal.alt", { name: display(now.job.input.objective.label) })} />`}</div></div>
   <div class="c5 stack"><p class="say" role="status">${t("state.stopped")}</p><p class="quiet">${t("state.stopped.text")}</p></div></div>`;
 
-const Invitation = () => html`<div class="grid"><div class="c7"><div class="pic"><img class="sq" src="/page/pictures/ideal-persian.webp" alt=${t("ideal.example.alt")} /><span class="tag l">${t("ideal.example")}</span></div></div>
+const Invitation = () => html`<div class="grid"><div class="c7"><div class="pic"><img class="sq" src=${own("pictures/ideal-persian.webp")} alt=${t("ideal.example.alt")} /><span class="tag l">${t("ideal.example")}</span></div></div>
   <div class="c5 stack"><p class="say">${rich("ideal.invite")}</p><p class="quiet">${t("ideal.invite.text")}</p></div></div>`;
 
 const Shelf = () => {

@@ -3,6 +3,7 @@ import { html, useEffect, useState } from "../html.js";
 import { useClassification } from "../classification.js";
 import { Icon } from "../icons.js";
 import { Mark } from "../mark.js";
+import { own } from "../own.js";
 import { Copy } from "../parts.js";
 import { SAMPLES, picture, use } from "../picture.js";
 import { go, link, route } from "../route.js";
@@ -54,7 +55,7 @@ function Seen() {
 
 /** @param {{done: Set<number>}} props */
 function Hero({ done }) {
-  const own = async (event) => {
+  const load = async (event) => {
     const [file] = event.target.files;
     if (file) {
       await use(file, file.name);
@@ -62,8 +63,8 @@ function Hero({ done }) {
     }
   };
   return html`<section class="hero grid"><div class="c7 stack-l"><h1>${t("hero.title")}</h1><div class="stack lede"><${Seen} /><p>${t("hero.text")}</p></div>
-    <div class="row"><a class="btn main" href=${link("lesson", "1")}>${t("hero.begin")}</a><label class="btn file"><${Icon} name="up" />${t("hero.own")}<input type="file" class="vh" accept="image/*" onChange=${own} /></label><span class="small quiet">${t("hero.time")}</span></div></div>
-    <div class="c5 art"><${Mark} halo /></div><ol class="c12 toc">${CHAPTERS.map((one, at) => html`<li key=${one.view}><a href=${link("lesson", String(at + 1))}><img src="/page/pictures/${one.image}.webp" alt="" /><span><i>${at + 1}</i>${t(`l${at + 1}.title`)}${done.has(at + 1) && html`<span class="vh"> ${t("lesson.answered")}</span><b aria-hidden="true"> ✓</b>`}</span></a></li>`)}</ol></section>`;
+    <div class="row"><a class="btn main" href=${link("lesson", "1")}>${t("hero.begin")}</a><label class="btn file"><${Icon} name="up" />${t("hero.own")}<input type="file" class="vh" accept="image/*" onChange=${load} /></label><span class="small quiet">${t("hero.time")}</span></div></div>
+    <div class="c5 art"><${Mark} halo /></div><ol class="c12 toc">${CHAPTERS.map((one, at) => html`<li key=${one.view}><a href=${link("lesson", String(at + 1))}><img src=${own(`pictures/${one.image}.webp`)} alt="" /><span><i>${at + 1}</i>${t(`l${at + 1}.title`)}${done.has(at + 1) && html`<span class="vh"> ${t("lesson.answered")}</span><b aria-hidden="true"> ✓</b>`}</span></a></li>`)}</ol></section>`;
 }
 
 const answered = () => new Set(CHAPTERS.map((_, at) => at + 1).filter((n) => remembered(`answer-${n}`) !== null));
@@ -71,11 +72,13 @@ const answered = () => new Set(CHAPTERS.map((_, at) => at + 1).filter((n) => rem
 export function Lesson() {
   const [done, setDone] = useState(answered);
   const at = Number(route.value.argument) || 0;
+  const [begun, begin] = useState(at > 0);
+  useEffect(() => begin(true), []); // what lies further down is laid out when the beginning is painted
   useEffect(() => {
     const place = document.getElementById(`lesson-${at}`);
     place?.scrollIntoView();
     place?.focus({ preventScroll: true });
-  }, [at]);
+  }, [at, begun]);
   useEffect(() => {
     const turn = (event) => {
       const move = { ArrowRight: 1, ArrowLeft: -1, PageDown: 1, PageUp: -1 }[event.key];
@@ -86,7 +89,7 @@ export function Lesson() {
     addEventListener("keydown", turn);
     return () => removeEventListener("keydown", turn);
   }, [at]);
-  return html`<${Hero} done=${done} />${CHAPTERS.map((chapter, place) => html`<${Chapter} key=${chapter.view} n=${place + 1} chapter=${chapter} onAnswer=${() => setDone(answered())} />`)}
-    <section class="step grid"><div class="c5"><h2>${t("take.title")}</h2></div><div class="c7"><ol class="take">${CHAPTERS.map((one, place) => html`<li key=${one.view}><span>${t(`take.${place + 1}`)}</span><a class="btn bare" href=${link(one.view)}>${t(`tab.${one.view}`)}</a></li>`)}</ol>
-    <p class="row onward"><button type="button" class="btn" onClick=${() => print()}><${Icon} name="file" />${t("take.print")}</button><${Copy} icon="link" text=${() => `${location.origin}/#/lesson`}>${t("take.link")}<//></p></div></section>`;
+  return html`<${Hero} done=${done} />${begun && CHAPTERS.map((chapter, place) => html`<${Chapter} key=${chapter.view} n=${place + 1} chapter=${chapter} onAnswer=${() => setDone(answered())} />`)}
+    ${begun && html`<section class="step grid"><div class="c5"><h2>${t("take.title")}</h2></div><div class="c7"><ol class="take">${CHAPTERS.map((one, place) => html`<li key=${one.view}><span>${t(`take.${place + 1}`)}</span><a class="btn bare" href=${link(one.view)}>${t(`tab.${one.view}`)}</a></li>`)}</ol>
+    <p class="row onward"><button type="button" class="btn" onClick=${() => print()}><${Icon} name="file" />${t("take.print")}</button><${Copy} icon="link" text=${() => `${location.origin}/#/lesson`}>${t("take.link")}<//></p></div></section>`}`;
 }

@@ -11,6 +11,7 @@ import { Running, useJob, useOrder } from "../job_view.js";
 import { isFinal } from "../jobs.js";
 import { models } from "../models.js";
 import { change, teach } from "../orders.js";
+import { own } from "../own.js";
 import { Answers, Choice, Compare, Flip } from "../parts.js";
 import { picture } from "../picture.js";
 import { link } from "../route.js";
@@ -47,11 +48,11 @@ export function Layers() {
 /** Noise that becomes a cat; and what the variation loss is for. */
 export function Dream() {
   const [at, set] = useState(7);
-  return html`<div class="two"><div class="film stack-s"><img class="sq" src="/page/pictures/film-${at}.webp" alt=${t("l3.frame", { n: at + 1 })} /><input type="range" min="0" max="7" value=${at} aria-label=${t("l3.film")} onInput=${(event) => set(Number(event.target.value))} /><div class="ticks"><span>${t("film.noise")}</span><span>${t("l3.end")}</span></div><p class="small">${t("l3.drag")}</p></div>
-    <div class="stack-s"><${Compare} before="/page/pictures/ideal-raw.webp" after="/page/pictures/ideal-lesson.webp" alt=${t("pair.raw.alt")} altAfter=${t("pair.lesson.alt")} left=${t("l3.without")} right=${t("l3.with")} label=${t("pair.label")} /><p class="small">${t("l3.loss")}</p></div></div>`;
+  return html`<div class="two"><div class="film stack-s"><img class="sq" src=${own(`pictures/film-${at}.webp`)} alt=${t("l3.frame", { n: at + 1 })} /><input type="range" min="0" max="7" value=${at} aria-label=${t("l3.film")} onInput=${(event) => set(Number(event.target.value))} /><div class="ticks"><span>${t("film.noise")}</span><span>${t("l3.end")}</span></div><p class="small">${t("l3.drag")}</p></div>
+    <div class="stack-s"><${Compare} before=${own("pictures/ideal-raw.webp")} after=${own("pictures/ideal-lesson.webp")} alt=${t("pair.raw.alt")} altAfter=${t("pair.lesson.alt")} left=${t("l3.without")} right=${t("l3.with")} label=${t("pair.label")} /><p class="small">${t("l3.loss")}</p></div></div>`;
 }
 
-const PREPARED = { before: "/page/pictures/bernese.webp", after: "/page/pictures/fooled.webp" };
+const PREPARED = { before: own("pictures/bernese.webp"), after: own("pictures/fooled.webp") };
 
 /** @param {string} href */
 function useFile(href) {
