@@ -222,24 +222,26 @@ def beside(data: Path) -> None:
     )
 
 
+CATS, DOGS = range(281, 286), range(151, 269)
+"""Among ImageNet's classes."""
+ANIMALS = (
+    *(("cats-vs-dogs", label, seed) for label in ("cat", "dog") for seed in range(4)),
+    *(("pets", label, 0) for label in ("Siamese", "Persian", "Bengal", "Maine_Coon")),
+    *(("pets", label, 0) for label in ("beagle", "pug", "samoyed", "chihuahua")),
+)
+
+
 def ideal(_: Path) -> None:
-    """Ideal cats and dogs of the trained head, as ImageNet's head and other networks see the saved PNG."""
+    """Ideal cats and dogs of two trained heads, as other networks' ImageNet heads see the saved PNG."""
     with serving() as (client, _port):
-        seen: dict[str, list[bool]] = {}
-        for label, members in (("cat", range(281, 286)), ("dog", range(151, 269))):
-            for seed in range(4):
-                job = client.draw(model="cats-vs-dogs", objective={"label": label}, seed=seed)
-                png = client.file(result_of(client, job)["files"]["final"])
-                for name in judges(client):
-                    best = client.classify(png, model=name, top_k=1)["predictions"][0]
-                    seen.setdefault(name, []).append(best["index"] in members)
-    for name, hits in seen.items():
-        print(f"ideal cats and dogs of cats-vs-dogs: {name} sees the animal in {sum(hits)} of {len(hits)}", flush=True)
-
-
-def judges(client: Client) -> Sequence[str]:
-    """Those that say which of ImageNet's classes they see."""
-    return [model["name"] for model in client.models() if model["num_classes"] == 1000]
+        jobs = [client.draw(model=model, objective={"label": label}, seed=seed) for model, label, seed in ANIMALS]
+        seen: dict[tuple[str, str], list[bool]] = {}
+        for (model, label, _seed), job in zip(ANIMALS, jobs, strict=True):
+            members = CATS if label[0].isupper() or label == "cat" else DOGS
+            for check in result_of(client, job)["checks"]:
+                seen.setdefault((model, check["model"]), []).append(check["index"] in members)
+    for (model, judge), hits in seen.items():
+        print(f"ideal cats and dogs of {model}: {judge} sees the animal in {sum(hits)} of {len(hits)}", flush=True)
 
 
 def fooled(data: Path) -> None:

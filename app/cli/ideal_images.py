@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from secrets import randbits
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
@@ -15,6 +15,9 @@ from app.cli.terminal import AsJson, Lang, Model, Server, page, plain, print_jso
 from app.cli.words import Names, taken_for, word
 from app.client import DEFAULT_URL, Client, Job
 from app.vision.drawing.numbers import decimal, number, percent
+
+_LESSON: Final = 6
+"""Classes, three pictures each: more than ten are more jobs than the service takes of one client."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -97,7 +100,10 @@ def _draw_lesson(
     path = place_for(out, "", PICTURES, overwrite=overwrite) if out else None
     with problems_told(), Client(server) as client:
         model = model or client.ready()["model"]
-        classes = classes_of(client, model, [name.strip() for name in names.split(",") if name.strip()], language)
+        asked = [name.strip() for name in names.split(",") if name.strip()]
+        if not 1 <= len(asked) <= _LESSON:
+            raise typer.BadParameter(f"--lesson takes one to {_LESSON} names, such as cat,dog,zebra.")
+        classes = classes_of(client, model, asked, language)
         rows = drawn(client, model, classes, choices, language)
         if path:
             places = [path, beside(path.with_suffix(".webp"), "film", overwrite=overwrite)]

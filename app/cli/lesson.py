@@ -1,6 +1,7 @@
 """`inkblot ideal --lesson cat,dog,zebra`: what the lesson's exercise makes, on one sheet, and the film of it."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from PIL import Image, ImageSequence
 
 from app.cli.jobs import done
 from app.cli.words import word
-from app.client import Client, Job, Label
+from app.client import Client, ClientError, Job, Label
 from app.vision.drawing.gallery import draw_gallery
 from app.vision.drawing.numbers import percent
 
@@ -42,23 +43,21 @@ def classes_of(client: Client, model: str, names: Sequence[str], language: str) 
 def drawn(
     client: Client, model: str, classes: Sequence[Label], choices: Mapping[str, Any], language: str
 ) -> list[list[Job]]:
-    """A row for each preset, with a picture of each class, all of the choices' one seed. Ctrl-C cancels all."""
-    jobs = [
-        [client.draw(model=model, objective={"label": one["label"]}, preset=preset, **choices) for one in classes]
-        for preset in PRESETS
-    ]
+    """A row for each preset, with a picture of each class, all of one seed. Ctrl-C and a refusal cancel all."""
+    jobs: list[Job] = []
     try:
-        return [
-            [
-                _ended(client, job, f"{preset}, {one['display']}", language)
-                for job, one in zip(row, classes, strict=True)
-            ]
-            for preset, row in zip(PRESETS, jobs, strict=True)
-        ]
-    except typer.Exit:
-        for job in (job for row in jobs for job in row):
-            client.cancel(job["id"])
+        for preset in PRESETS:
+            jobs.extend(
+                client.draw(model=model, objective={"label": one["label"]}, preset=preset, **choices) for one in classes
+            )
+        names = [f"{preset}, {one['display']}" for preset in PRESETS for one in classes]
+        ended = [_ended(client, job, name, language) for job, name in zip(jobs, names, strict=True)]
+    except (typer.Exit, ClientError):
+        for job in jobs:
+            with suppress(ClientError):
+                client.cancel(job["id"])
         raise
+    return [ended[start : start + len(classes)] for start in range(0, len(ended), len(classes))]
 
 
 def _ended(client: Client, job: Job, name: str, language: str) -> Job:

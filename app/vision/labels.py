@@ -103,6 +103,16 @@ class Labels:
             return self[int(name)] if len(name) < 10 and int(name) < len(self) else None
         return self._by_folded.get(normalized(name))
 
+    def meant_by(self, label: Label) -> set[int]:
+        """Indices of what a class of another model is here: the class of the same name, or else all that are of this
+        kind (every cat for `cat`); none if there is no such thing.
+        """
+        names = (label.label, *label.display.values())
+        if label.label in self._by_key:
+            return {self._by_key[label.label].index}
+        same = {self._by_folded[normalized(name)].index for name in names if normalized(name) in self._by_folded}
+        return same or set(self._kinds(label.label))
+
     def find(self, name: str) -> Label:
         """The class with this key, index, or display name in any language.
 

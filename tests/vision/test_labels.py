@@ -25,6 +25,17 @@ def test_a_class_is_found_by_key_index_and_name_in_any_language(animals: Labels,
     assert animals.find(name).index == 0
 
 
+def test_a_class_of_another_model_is_the_same_or_all_of_its_kind(animals: Labels, imagenet: Labels) -> None:
+    siamese = Label(10, "Siamese", {"en": "Siamese cat", "tr": "Siyam kedisi"})
+    assert {imagenet[index].label for index in imagenet.meant_by(siamese)} == {"Siamese cat"}
+    assert imagenet.meant_by(Label(0, "tabby", {})) == {281}
+    cats = {imagenet[index].label for index in imagenet.meant_by(Label(0, "cat", {"en": "cat"}))}
+    assert cats >= {"tabby", "Persian cat"}
+    assert not cats & {"beagle", "zebra"}
+    assert imagenet.meant_by(Label(7, "7", {"en": "7"})) == set(), "a name of digits is no index"
+    assert animals.meant_by(Label(0, "zebra", {"en": "zebra"})) == set()
+
+
 @pytest.mark.parametrize("name", ["4", "-1", "²", ""])
 def test_what_is_no_class_is_refused(animals: Labels, name: str) -> None:
     with pytest.raises(UnknownLabelError):

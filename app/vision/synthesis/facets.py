@@ -20,7 +20,9 @@ from app.vision.synthesis.transformations import png_of
 
 @dataclass(frozen=True)
 class Check:
-    """What another network takes the saved picture for; unless it took part, it is held out."""
+    """What another network takes the saved picture for; unless it took part, it is held out. It agrees if that is the
+    class, or a kind of it: a tabby is a cat.
+    """
 
     classifier: Classifier
     taken: Outcome
@@ -63,9 +65,9 @@ def facets_of(
     checks: list[list[Check]] = [[] for _ in pngs]
     for other in (*partners, *others) if isinstance(aim, ClassObjective) else ():
         seen = yield Ask(other, _canvases(other, pngs), verifies=True)
-        wanted = classifier.labels[aim.index].label  # type: ignore[union-attr]
+        wanted = other.labels.meant_by(classifier.labels[aim.index])  # type: ignore[union-attr]
         for row, found in zip(checks, outcomes_of(other, seen), strict=True):
-            row.append(Check(other, found, other.labels[found.index].label == wanted, other in partners))
+            row.append(Check(other, found, found.index in wanted, other in partners))
     return [
         Facet(
             success=taken[place].index == aim.index if isinstance(aim, ClassObjective) else saved[place] > start,
