@@ -9,7 +9,9 @@ from typing import Any
 from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from app.cli import lesson
 from app.client import DEFAULT_URL, Client, Job
+from app.vision.drawing.gallery import draw_gallery
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parent / "app/web/samples"
@@ -145,6 +147,31 @@ def ideals(client: Client) -> Mapping[str, Image.Image]:
     return rows
 
 
+def lessons(client: Client) -> Mapping[str, Image.Image]:
+    """What `inkblot ideal --lesson cat,dog,zebra` draws."""
+    classes = lesson.classes_of(client, "imagenet", ("cat", "dog", "zebra"), "en")
+    made = lesson.drawn(client, "imagenet", classes, {"seed": 3}, "en")
+    shown = {}
+    for language in ("en", "tr"):
+        known = names(client, language)
+        named = [{**one, "display": known[one["label"]]} for one in classes]
+        shown[language] = lesson.sheet_of(client, made, named, language)
+    return shown
+
+
+def zebras(client: Client) -> Mapping[str, Image.Image]:
+    """Ten seeds, one after the other, and what they were taken for."""
+    jobs = [client.draw(model="imagenet", objective={"label": "zebra"}, seed=seed) for seed in range(1, 11)]
+    shown = []
+    for job in jobs:
+        result = ended(client, job)
+        agree = sum(check["agrees"] for check in result["checks"])
+        line = f"{result['png_score']:.0%} · {agree}/{len(result['checks'])}"
+        shown.append((opened(client, result["files"]["final"]), [line]))
+    sheet = draw_gallery([shown[:5], shown[5:]], width=180)
+    return {"en": sheet}
+
+
 def fooled(client: Client) -> Mapping[str, Image.Image]:
     """A dog, the change that nobody sees, and the cat that the network sees."""
     dog = (SAMPLES / "bernese.png").read_bytes()
@@ -173,7 +200,17 @@ def classified(client: Client) -> Mapping[str, Image.Image]:
     return {language: strip(client, language) for language in ("en", "tr")}
 
 
-MAKERS = {"classify": classified, "look": looked, "explain": explained, "ideal": ideals, "fooled": fooled}
+MAKERS = {
+    "classify": classified,
+    "look": looked,
+    "explain": explained,
+    "ideal": ideals,
+    "lesson": lessons,
+    "zebras": zebras,
+    "fooled": fooled,
+}
+LOSSY = ("lesson", "zebras")
+"""Noise takes megabytes without loss."""
 
 
 def main() -> None:
@@ -182,6 +219,9 @@ def main() -> None:
     with Client(url) as client:
         for name in wanted or MAKERS:
             for language, picture in MAKERS[name](client).items():
+                if name in LOSSY:
+                    picture.convert("RGB").save(HERE / f"{name}.{language}.webp", quality=80, method=6)
+                    continue
                 # Of a glow and of fine steps, 256 colours would make rings.
                 file = picture.convert("RGB") if name in {"look", "explain"} else picture.convert("RGB").quantize(256)
                 file.save(HERE / f"{name}.{language}.png", optimize=True)
