@@ -69,8 +69,10 @@ def test_the_lesson_is_one_sheet_of_one_noise_and_a_film(
         assert frames.height > frames.width
     assert (levels.min(), levels.max()) == (0, 255), "the contrast of the pixels' pictures is stretched"
     with Client(server) as client:
-        jobs = [job for job in client.jobs(limit=100) if job["input"].get("seed") == 1 and job["input"]["size"] == 64]
-    drawn = {(job["input"]["objective"]["label"], job["input"]["preset"]) for job in jobs}
+        jobs = [
+            job for job in client.jobs(limit=100) if job["input"].get("seed") == 1 and job["input"].get("size") == 64
+        ]
+    drawn = {(job["input"]["objective"].get("label"), job["input"]["preset"]) for job in jobs}
     assert drawn >= {(label, preset) for label in ("tabby", "zebra") for preset in ("raw", "lesson", "fine")}
 
 
