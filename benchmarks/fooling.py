@@ -9,13 +9,13 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 
 from app.process.memory import keep_big_blocks
 from app.vision.ask import run
@@ -68,7 +68,9 @@ def main() -> None:
                 continue
             found, cpu_s = fooled(models, photo, RECIPES[recipe], choices.epsilon)
             line = {"recipe": recipe, "photo": photo.name, "cpu_s": cpu_s} | told(found)
-            if found.patch:
+            if not found.patch:
+                line["unforeseen"] = unforeseen(classifier, found.adversarial)
+            else:
                 others = [other for other in photos if other != photo]
                 fooled_too = elsewhere(classifier, found.patch, others)
                 line["patch"] = {"fooled": found.patch.fooled, "elsewhere": fooled_too, "others": len(others)}
@@ -129,6 +131,51 @@ def elsewhere(classifier: Classifier, patch: Patch, photos: Sequence[Path]) -> i
     return fooled
 
 
+def unforeseen(classifier: Classifier, png: bytes) -> dict[str, bool]:
+    """Whether it fools after ways that nothing was optimised for."""
+    preprocessing = classifier.backbone.preprocessing
+    with Image.open(BytesIO(png)) as image:
+        sent = [way(image.convert("RGB")) for way in UNFORESEEN.values()]
+    canvases = (Picture.read(one, ImageLimits(), preprocessing=preprocessing).canvas(preprocessing) for one in sent)
+    answers = classifier.logits(pixels_of(*canvases)).argmax(1).tolist()
+    target = classifier.labels.find("tabby").index
+    return {way: index == target for way, index in zip(UNFORESEEN, answers, strict=True)}
+
+
+def saved(image: Image.Image, form: str = "PNG", quality: int = 85) -> bytes:
+    file = BytesIO()
+    image.save(file, form, **({} if form in {"PNG", "GIF"} else {"quality": quality}))
+    return file.getvalue()
+
+
+def scaled(image: Image.Image, factor: float) -> Image.Image:
+    return image.resize((round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS)
+
+
+def cut(image: Image.Image, share: float) -> Image.Image:
+    across, down = round(share * image.width), round(share * image.height)
+    return image.crop((across, down, image.width - across, image.height - down))
+
+
+def framed(image: Image.Image) -> Image.Image:
+    return ImageOps.expand(image, (round(0.08 * image.width), round(0.08 * image.height)), "white")
+
+
+UNFORESEEN: Final[Mapping[str, Callable[[Image.Image], bytes]]] = {
+    "JPEG 60": lambda image: saved(image, "JPEG", 60),
+    "WebP 80": lambda image: saved(image, "WEBP", 80),
+    "GIF": lambda image: saved(image.convert("P", palette=Image.Palette.ADAPTIVE), "GIF"),
+    "1.37 × the size": lambda image: saved(scaled(image, 1.37)),
+    "blurred by a pixel": lambda image: saved(image.filter(ImageFilter.GaussianBlur(1))),
+    "crop, JPEG 85": lambda image: saved(cut(image, 0.05), "JPEG"),
+    "mirror, JPEG 85": lambda image: saved(ImageOps.mirror(image), "JPEG"),
+    "turned by -3°, JPEG 85": lambda image: saved(image.rotate(-3, Image.Resampling.BICUBIC), "JPEG"),
+    "margin, JPEG 85": lambda image: saved(framed(image), "JPEG"),
+    "10 % cut off each edge": lambda image: saved(cut(image, 0.1)),
+    "a third of the size, JPEG 70": lambda image: saved(scaled(image, 1 / 3), "JPEG", 70),
+}
+
+
 def told(found: AdversarialImage) -> dict[str, Any]:
     change = found.perturbation
     return {
@@ -157,6 +204,9 @@ def tell(recipe: str, found: list[dict[str, Any]]) -> None:
     print(f"medians L∞ {linf:.0f}, L2 {l2:.2f}, {cpu_s:.1f} CPU-s; noise {sum(one['noise'] for one in found)}")
     ways = Counter(way for one in found for way, held in one["verified"].items() if held)
     print("  " + ", ".join(f"{way} {ways[way]}" for way in found[0]["verified"]))
+    if all("unforeseen" in one for one in found):
+        ways = Counter(way for one in found for way, held in one["unforeseen"].items() if held)
+        print("  not foreseen: " + ", ".join(f"{way} {ways[way]}" for way in UNFORESEEN))
     if "patch" in found[0]:
         places = sum(one["patch"]["fooled"] for one in found)
         fooled, others = (sum(one["patch"][field] for one in found) for field in ("elsewhere", "others"))
