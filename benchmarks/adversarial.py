@@ -2,7 +2,8 @@
 
 What counts is whether the saved PNG fools the network when it is uploaded again, the size of the change, and
 CPU-seconds. The peers get a differentiable model of the whole path from the picture at its own size. They are installed
-for this alone (`uv pip install --no-deps foolbox eagerpy torchattacks adv-lib`); those that are missing are left out.
+for this alone (`uv pip install --no-deps foolbox eagerpy torchattacks adv-lib`, and what they import); those that are
+missing are left out.
 """
 
 import argparse
