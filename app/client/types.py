@@ -74,6 +74,7 @@ class Ready(TypedDict):
     model: str
     device: str
     forward: str
+    jobs: Literal["ready", "unavailable"]
 
 
 class Job(TypedDict):

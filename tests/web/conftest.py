@@ -48,12 +48,11 @@ class Service:
         with Client(self.url) as client:
             while True:
                 try:
-                    client.ready()
+                    if client.ready()["jobs"] == "ready":
+                        return
                 except NoServerError:
                     assert self.process.poll() is None
-                    time.sleep(0.1)
-                else:
-                    return
+                time.sleep(0.1)
 
     def stop(self) -> None:
         if self.process is None:  # a test ended it already
