@@ -58,13 +58,13 @@ def test_a_view_is_small(view: str) -> None:
 def test_the_page_stays_small() -> None:
     borrowed = sum(path.stat().st_size for path in VENDOR.iterdir() if path.suffix in {".js", ".mjs", ".css"})
     assert borrowed <= 80_000
-    assert sum(path.stat().st_size for path in OURS) <= 245_000  # six views, of which a reader loads what is opened
+    assert sum(path.stat().st_size for path in OURS) <= 250_000  # six views, of which a reader loads what is opened
     packed = sum(len(gzip.compress(path.read_bytes())) for path in OURS)
-    assert packed <= 92_000
+    assert packed <= 94_000
 
 
 def test_every_module_belongs_to_a_view() -> None:
-    assert len(ON_DEMAND) == 8  # six views, the link of a job, and the camera
+    assert len(ON_DEMAND) == 9  # six views, the link of a job, the camera, and the dialog that asks for a key
     reached = {PAGE / "boot.js", *with_imports(PAGE / "app.js")}.union(
         *(with_imports(PAGE / view) for view in ON_DEMAND)
     )

@@ -77,11 +77,14 @@ def test_a_fooled_picture_still_fools_after_download_and_upload(site, opened, tm
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text("At most 5 of 255 grey levels")).to_be_visible()
     page.keyboard.press("ArrowLeft")
+    tab_to(page, page.get_by_role("checkbox", name="a messenger"))
+    page.keyboard.press("Space")
     tab_to(page, page.get_by_role("button", name="Fool it", exact=True))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Does it still fool after …")).to_be_visible(timeout=180_000)
     expect(page.locator(".sum .voice")).to_contain_text("cat")
-    expect(page.locator(".ways .chip:not(.no)")).to_have_count(6)
+    expect(page.locator(".ways .chip:not(.no)")).to_have_count(7)
+    expect(page.locator(".ways")).to_contain_text("a messenger: half the size, JPEG 70")
     expect(page.get_by_text("It is the direction that fools")).to_contain_text("still dog")
     expect(page.get_by_text(re.compile("^noise of [1-4]/255:"))).to_contain_text("dog")
     assert violations(page) == []
@@ -121,9 +124,9 @@ def test_what_could_not_be_fooled_offers_more(site, opened) -> None:
 
 def test_a_patch_is_shown_with_what_there_is_to_print(site, opened) -> None:
     page = opened(site, "#/fool?m=imagenet&p=bernese")
-    page.get_by_label("Must survive").select_option("file,messenger,edit")
+    page.get_by_role("checkbox", name="a messenger").check()
     page.get_by_label("Method").select_option("patch")
-    expect(page.get_by_label("Must survive")).to_have_count(0)
+    expect(page.get_by_role("checkbox", name="a messenger")).to_have_count(0)
     expect(page.get_by_role("slider", name="Strength")).to_be_disabled()
     with Client(site.url) as client:
         choices = {"model": "imagenet", "target": "tabby", "method": "patch", "steps": 1}
@@ -133,6 +136,23 @@ def test_a_patch_is_shown_with_what_there_is_to_print(site, opened) -> None:
     expect(page.get_by_role("link", name="The patch to print, PNG")).to_have_attribute("download", "patch.png")
     expect(page.get_by_text("no point changed by more than")).to_have_count(0)
     assert violations(page) == []
+
+
+def test_one_picture_is_to_fool_several_networks(site, opened) -> None:
+    page = opened(site, "#/fool?m=imagenet&p=bernese", locale="tr")
+    page.get_by_label("Yöntem").select_option("fgsm")
+    page.get_by_role("checkbox", name="efficientnet_lite1").check()
+    page.get_by_role("button", name="Kandır", exact=True).click()
+    each = page.locator(".ways + .proof li")
+    expect(each).to_have_count(2, timeout=120_000)
+    for place, name in enumerate(("imagenet", "efficientnet_lite1")):
+        expect(each.nth(place)).to_contain_text(name)
+        expect(each.nth(place)).to_contain_text(re.compile(r"6 yolun \d tanesine dayanıyor"))
+    others = page.locator(".three .proof li")
+    expect(others).to_have_count(1)  # of two that are here, one took part
+    expect(others).not_to_contain_text("mountain dog")  # the words of another network are translated, too
+    page.reload()
+    expect(page.get_by_role("checkbox", name="efficientnet_lite1")).to_be_checked()
 
 
 def test_a_model_is_taught_examined_and_tried(site, opened) -> None:

@@ -73,5 +73,6 @@ def test_what_a_job_left_is_shown_and_saved_with_the_key(locked, opened) -> None
 def test_events_of_a_job_come_with_the_key(locked, opened) -> None:
     page = opened(locked, f"#key={SECRET}")
     page.goto(f"{locked.url}/#/fool?p=bernese&m=imagenet")
+    page.get_by_label("Method").select_option("fgsm")
     page.get_by_role("button", name=re.compile("^Fool")).last.click()
     expect(page.locator("a[download='adversarial.png']")).to_be_visible(timeout=120_000)

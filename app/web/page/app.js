@@ -7,7 +7,7 @@ import { Drawer, Toast } from "./drawer.js";
 import { Credits, Keys } from "./help.js";
 import { Icon } from "./icons.js";
 import { open } from "./jobs.js";
-import { KeyDialog } from "./key_dialog.js";
+import { asked, key } from "./key.js";
 import { Mark } from "./mark.js";
 import { chooseModel, model, models } from "./models.js";
 import { useFiles } from "./picture.js";
@@ -15,7 +15,7 @@ import { VIEWS, go, route, view } from "./route.js";
 import { remember, remembered } from "./store.js";
 import { language, speak, t } from "./words.js";
 
-/** A view, as the camera, is brought when its tab is pointed at, or at last when it is shown. @type {Record<string, () => Promise<any>>} */
+/** A view is brought when its tab is pointed at, or at last when it is shown. @type {Record<string, () => Promise<any>>} */
 const BROUGHT = {
   lesson: async () => (await import("./views/lesson.js")).Lesson,
   classify: async () => (await import("./views/classify.js")).Classify,
@@ -25,6 +25,7 @@ const BROUGHT = {
   teach: async () => (await import("./views/teach.js")).Teach,
   job: async () => (await import("./views/job_link.js")).JobLink,
   camera: async () => (await import("./camera.js")).Camera,
+  key: async () => (await import("./key_dialog.js")).KeyDialog,
 };
 const here = signal(/** @type {Record<string, any>} */ ({}));
 
@@ -101,11 +102,15 @@ function Page() {
   return html`<svg class="vh" aria-hidden="true" width="0" height="0"><defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="2" height="6" fill="var(--ink-2)" /></pattern></defs></svg>
     <a class="skip" href="#view" onClick=${(event) => { event.preventDefault(); panel.current.focus(); }}>${t("shell.skip")}</a><${Top} />
     <main class="wrap" id="main"><${Weather} /><section id="view" class="view of-${name}" role="tabpanel" tabindex="-1" aria-labelledby=${name === "job" ? undefined : `tab-${name}`} ref=${panel}><${View} key=${name} /></section></main>
-    <${Bottom} /><${Drawer} /><${Keys} /><${Credits} /><${Toast} />${cameraOpen.value && here.value.camera && html`<${here.value.camera} />`}<${Curtain} /><${KeyDialog} />`;
+    <${Bottom} /><${Drawer} /><${Keys} /><${Credits} /><${Toast} />${cameraOpen.value && here.value.camera && html`<${here.value.camera} />`}<${Curtain} />${here.value.key && html`<${here.value.key} />`}`;
 }
 
 effect(() => {
   if (cameraOpen.value) bring("camera").catch(() => { wentAway(); cameraOpen.value = null; });
+});
+
+effect(() => {
+  if (asked.value) bring("key").catch(wentAway);
 });
 
 const dragging = signal(false);
@@ -142,5 +147,5 @@ addEventListener("keydown", (event) => {
 });
 
 // With its first view, which was asked for with the rest, so that the page is laid out once.
-await bring(view.value).catch(() => {});
+await Promise.allSettled([bring(view.value), key.value && bring("key")]);
 render(html`<${Page} />`, /** @type {HTMLElement} */ (document.getElementById("page")));

@@ -29,6 +29,13 @@ export function Choice({ label, options, value, onChange, kind = "" }) {
     <label key=${key}><input type="radio" name=${name} checked=${key === value} onChange=${() => onChange(key)} /><span>${text}</span></label>`)}</div>`;
 }
 
+/** Any of several, as chips that are ticked. @param {{label: string, options: [string, string][], chosen: string[], onChange: (chosen: string[]) => void}} props */
+export function Ticks({ label, options, chosen, onChange }) {
+  const tick = (key, on) => onChange(options.map(([one]) => one).filter((one) => (one === key ? on : chosen.includes(one))));
+  return html`<fieldset class="ticks"><legend class="lab">${label}</legend><div class="chips">${options.map(([key, text]) => html`<label key=${key} class="chip">
+    <input type="checkbox" checked=${chosen.includes(key)} onChange=${(event) => tick(key, event.target.checked)} />${text}</label>`)}</div></fieldset>`;
+}
+
 /** @param {{checked: boolean, onChange: (checked: boolean) => void, children?: any, kind?: string}} props */
 export const Switch = ({ checked, onChange, children, kind = "" }) => html`<label class="switch ${kind}"><input type="checkbox" role="switch"
   checked=${checked} onChange=${(event) => onChange(event.target.checked)} /><i></i><span>${children}</span></label>`;

@@ -28,7 +28,7 @@ export function Dock() {
   const now = picture.value;
   const box = useRef(null);
   useEffect(() => { box.current?.removeAttribute("open"); }, [now?.id]);
-  if (!now) return null;
+  if (!now) return html`<div class="dock"></div>`; // its place, so that nothing moves when it comes
   return html`<details class="dock" ref=${box}><summary><img src=${now.url} alt=${t("picture.yours")} /><span class="small"><b>${now.name}</b><br /><span class="quiet">${now.width} × ${now.height}</span></span>
     <span class="btn"><${Icon} name="swap" /><span>${t("picture.other")}</span></span></summary><div class="others"><${Samples} /><${PictureTools} /></div></details>`;
 }

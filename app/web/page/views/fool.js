@@ -1,13 +1,13 @@
 // Fool: a change that people do not see, and the network does.
 import { html, useEffect, useState } from "../html.js";
-import { fetched } from "../api.js";
+import { address, fetched } from "../api.js";
 import { Note, Trouble, useAnswer } from "../asking.js";
 import { useClassification } from "../classification.js";
 import { useDisplay } from "../display.js";
 import { Failed, Lost, Queued, Running, useJob, useOrder } from "../job_view.js";
 import { isFinal } from "../jobs.js";
-import { labelsOf, model, search } from "../models.js";
-import { Answers, Combo, Foot, Head, Pick, quoted } from "../parts.js";
+import { labelsOf, model, models, search } from "../models.js";
+import { Answers, Combo, Foot, Head, Pick, Ticks, quoted } from "../parts.js";
 import { picture, pictureNamed, use } from "../picture.js";
 import { Dock } from "../picture_tools.js";
 import { change } from "../orders.js";
@@ -18,13 +18,19 @@ import { Fooled } from "./fooled.js";
 
 const METHODS = ["robust", "minimal", "pgd", "fgsm", "lesson", "patch"];
 const UNBOUNDED = ["minimal", "patch"];
-const WAYS = { file: "file", messenger: "file,messenger", edit: "file,messenger,edit" };
+const WAYS = ["messenger", "edit"]; // saving, always
 const FIRST = { imagenet: "tabby", pets: "Bengal" };
 
 /** The class that is furthest from what it is now, of two; else one that is known to work. @param {string} name @param {any[]} labels @param {string | undefined} now */
 function firstTarget(name, labels, now) {
   const wanted = labels.find((one) => one.label === FIRST[name] && one.label !== now);
   return (wanted ?? labels.find((one) => one.label !== now))?.label ?? "";
+}
+
+/** Networks that know the same classes, and could be fooled by the same picture. @param {string} name */
+function companions(name) {
+  const own = models.value.find((one) => one.name === name);
+  return models.value.filter((one) => own && one !== own && !one.is_trained && !own.is_trained && one.num_classes === own.num_classes).map((one) => one.name);
 }
 
 /** @param {any} job @param {number} levels */
@@ -65,7 +71,8 @@ export function Fool() {
   const labels = useAnswer(() => labelsOf(name), [name, language.value]).value ?? [];
   const [target, setTarget] = useState("");
   const [method, setMethod] = useState("robust");
-  const [survive, setSurvive] = useState(WAYS.file);
+  const [survive, setSurvive] = useState(/** @type {string[]} */ ([]));
+  const [together, setTogether] = useState(/** @type {string[]} */ ([]));
   const [levels, setLevels] = useState(4);
   const { busy, problem, wait, give } = useOrder();
   const input = now.job?.input;
@@ -74,7 +81,8 @@ export function Fool() {
     if (!input) return;
     setTarget(input.target ?? "");
     setMethod(input.method);
-    setSurvive(String(input.survive ?? WAYS.file));
+    setSurvive(input.survive ?? []);
+    setTogether((input.models ?? []).slice(1));
     if (input.epsilon) setLevels(Math.round(input.epsilon * 255));
   }, [input?.seed, id]);
   const ended = now.job?.result;
@@ -85,7 +93,10 @@ export function Fool() {
     else pictureOf(now.job, null).then((of) => use(of.blob, of.name), () => {});
   }, [id, Boolean(ended)]);
   const wanted = labels.some((one) => one.label === target) ? target : firstTarget(name, labels, found?.predictions[0].label);
-  const query = { model: name, target: wanted, method, survive: method === "robust" ? survive : undefined, epsilon: UNBOUNDED.includes(method) ? undefined : `${levels}/255` };
+  const others = companions(name);
+  const fooled = [name, ...others.filter((one) => together.includes(one))];
+  const ways = WAYS.filter((one) => survive.includes(one));
+  const query = { model: name, models: fooled.length > 1 ? fooled.join() : undefined, target: wanted, method, survive: method === "robust" && ways.length ? ["file", ...ways].join() : undefined, epsilon: UNBOUNDED.includes(method) ? undefined : `${levels}/255` };
   const start = (event, changes = {}) => {
     event?.preventDefault();
     give(async () => {
@@ -95,23 +106,25 @@ export function Fool() {
   };
   const { job } = now;
   const again = recipeOf(id) && (() => start(undefined, recipeOf(id)?.input));
-  const where = `${location.origin}/v1/adversarial-images?model=${name}&target=${encodeURIComponent(wanted)}&method=${method}${query.survive && survive !== WAYS.file ? `&survive=${survive}` : ""}${query.epsilon ? `&epsilon=${query.epsilon}` : ""}`;
+  const where = location.origin + address("/v1/adversarial-images", query).replaceAll("%2C", ",").replaceAll("%2F", "/");
+  const given = Object.entries(query).filter(([, value]) => value).map(([key, value]) => `, ${key}=${JSON.stringify(value)}`).join("");
   const file = shown?.name ?? "dog.png";
   return html`<${Head} title=${t("fool.title")} text=${t("fool.text")}><${Dock} /><//>
     <form class="controls" onSubmit=${start}><${Combo} label=${t("fool.target")} value=${labels.find((one) => one.label === wanted)?.display ?? wanted} find=${(text) => search(labels, text)} onChoose=${(one) => setTarget(one.label)} />
     <${Pick} label=${t("fool.method")} value=${method} onChange=${setMethod} options=${METHODS.map((key) => [key, t(`attack.${key}`)])} />
-    ${method === "robust" && html`<${Pick} label=${t("fool.survive")} value=${survive} onChange=${setSurvive} options=${Object.entries(WAYS).map(([key, value]) => [value, t(`survive.${key}`)])} />`}
     <label class="field"><span>${UNBOUNDED.includes(method) ? t(`fool.${method}.least`) : t("fool.strength", { n: levels })}</span><input type="range" min="1" max="16" value=${levels} disabled=${UNBOUNDED.includes(method)} aria-label=${t("fool.strength.label")} onInput=${(event) => setLevels(Number(event.target.value))} /></label>
-    <button class="btn main" disabled=${busy || wait > 0 || !shown || !wanted}>${wait ? t("state.in", { what: t("fool.do"), n: wait }) : t("fool.do")}</button></form>
-    <p class="small quiet method">${t(`attack.${method}.text`)}</p><${Trouble} problem=${problem ?? unseen} />
+    <p class="small quiet method">${t(`attack.${method}.text`)}</p>
+    ${method === "robust" && html`<${Ticks} label=${t("fool.survive")} options=${WAYS.map((key) => [key, t(`survive.${key}`)])} chosen=${survive} onChange=${setSurvive} />`}
+    ${others.length > 0 && html`<${Ticks} label=${t("fool.together")} options=${others.map((one) => [one, one])} chosen=${together} onChange=${setTogether} />`}
+    <button class="btn main" disabled=${busy || wait > 0 || !shown || !wanted}>${wait ? t("state.in", { what: t("fool.do"), n: wait }) : t("fool.do")}</button></form><${Trouble} problem=${problem ?? unseen} />
     <hr /><div aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} again=${again} />
     ${!id && html`<${Before} shown=${shown} found=${found} />`}${job?.status === "queued" && html`<${Queued} now=${now} />`}${job?.status === "running" && html`<${Changing} now=${now} />`}
     ${job?.status === "canceled" && html`<${Note} title=${t("state.stopped")}><p>${t("fool.stopped")}</p><//>`}
     ${job?.status === "succeeded" && html`${!job.result.success && html`<${Missed} now=${now} give=${give} display=${display} />`}<${Fooled} key=${job.id} now=${now} display=${display} least=${() => start(undefined, { ...job.input, method: "minimal", steps: undefined, epsilon: undefined, seed: undefined, patch: undefined })} />`}</div>
     <${Foot} curl=${`curl --data-binary @${quoted(file)} -H 'Prefer: wait=60' ${quoted(where)}`} recipe=${{ kind: "adversarial_image", ...(input ?? query) }} end=${id}
-      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    job = inkblot.fool(Path("${file}").read_bytes(), model="${name}", target=${JSON.stringify(wanted)}, method="${method}")\n    *_, end = inkblot.follow(job)`} />`;
+      python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    job = inkblot.fool(Path("${file}").read_bytes()${given})\n    *_, end = inkblot.follow(job)`} />`;
 }
 
 /** @param {{shown: any, found: any}} props */
-const Before = ({ shown, found }) => html`<div class="grid"><div class="c6">${shown && html`<div class="pic"><img class="sq" src=${shown.url} alt=${t("picture.yours")} /></div>`}</div>
+const Before = ({ shown, found }) => html`<div class="grid"><div class="c6"><div class="pic">${shown ? html`<img class="sq" src=${shown.url} alt=${t("picture.yours")} />` : html`<div class="blotwait"></div>`}</div></div>
   <div class="c6 stack">${found && html`<p class="say">${rich("fool.now", { a: article(found.predictions[0].display), name: html`<span class="voice">${found.predictions[0].display}</span>` })}</p><${Answers} predictions=${found.predictions} kind="big" />`}<p class="quiet">${t("fool.invite")}</p></div></div>`;

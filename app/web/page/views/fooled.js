@@ -2,6 +2,7 @@
 import { html, useState } from "../html.js";
 import { askJson, fetched } from "../api.js";
 import { Trouble, useAnswer, useUrl } from "../asking.js";
+import { useDisplay } from "../display.js";
 import { Icon } from "../icons.js";
 import { ScoreCurve } from "../job_view.js";
 import { AMPLIFIED, withNoise } from "../noise.js";
@@ -47,11 +48,17 @@ function Again({ job }) {
     ${value && html`<p class="again" role="status">${rich("fool.again.says", { name: html`<b class="voice">${value.predictions[0].display}</b>`, score: percent(value.predictions[0].score) })}</p>`}`;
 }
 
+/** @param {{models: any[], display: (label: string) => string}} props */
+const Together = ({ models, display }) => html`<ul class="proof">${models.map((one) => {
+  const ways = Object.values(one.verified);
+  return html`<li key=${one.model} class=${one.fooled ? "" : "none"}><${Icon} name=${one.fooled ? "check" : "cross"} /><span>${one.model}: ${display(one.label)}, ${percent(one.score)}</span><span class="pc">${t("fool.ways", { n: ways.filter(Boolean).length, of: ways.length })}</span></li>`;
+})}</ul>`;
+
 /** @param {{job: any, display: (label: string) => string}} props */
 function Proof({ job, display }) {
   const { verified, before, after } = job.result;
   return html`<h2 class="h3">${t("fool.proof")}</h2><ul class="ways chips">${Object.entries(verified).map(([way, holds]) => html`<li key=${way} class="chip ${holds ? "" : "no"}"><${Icon} name=${holds ? "check" : "cross"} />${t(`way.${way}`)}<span class=${holds ? "voice" : "quiet"}>${display(holds ? after.label : before.label)}</span></li>`)}</ul>
-    <p class="small quiet">${t("fool.measured")}</p><${Again} job=${job} />`;
+    ${job.result.models?.length > 1 && html`<${Together} models=${job.result.models} display=${display} />`}<p class="small quiet">${t("fool.measured")}</p><${Again} job=${job} />`;
 }
 
 const MOST_NOISE = 64;
@@ -80,9 +87,14 @@ function Control({ job, display }) {
     <p>${noise.fooled ? rich("fool.noise.yes", { n: noise.linf }) : rich("fool.noise.no", { n: noise.linf, name: html`<b>${display(before.label)}</b>` })}</p>`;
 }
 
-/** @param {{job: any, display: (label: string) => string}} props */
-const Elsewhere = ({ job, display }) => html`<section class="stack-s"><h2 class="h3">${t("fool.transfer")}</h2>${job.result.transfer.length === 0 ? html`<p class="quiet">${t("fool.transfer.none")}</p>` : html`<ul class="proof">${job.result.transfer.map((one) => html`<li key=${one.model} class=${one.fooled ? "" : "none"}>
-  <${Icon} name=${one.fooled ? "check" : "cross"} /><span>${one.model.replace("efficientnet_lite", "Lite")}<span class="vh"> ${t(one.fooled ? "fool.is" : "fool.isnot")}</span></span><span class="pc">${display(one.label)}, ${percent(one.score)}</span></li>`)}</ul>`}</section>`;
+/** A network calls things by its own words. @param {{one: any}} props */
+function Other({ one }) {
+  const display = useDisplay(one.model);
+  return html`<li class=${one.fooled ? "" : "none"}><${Icon} name=${one.fooled ? "check" : "cross"} /><span>${one.model.replace("efficientnet_lite", "Lite")}<span class="vh"> ${t(one.fooled ? "fool.is" : "fool.isnot")}</span></span><span class="pc">${display(one.label)}, ${percent(one.score)}</span></li>`;
+}
+
+/** @param {{job: any}} props */
+const Elsewhere = ({ job }) => html`<section class="stack-s"><h2 class="h3">${t("fool.transfer")}</h2>${job.result.transfer.length === 0 ? html`<p class="quiet">${t("fool.transfer.none")}</p>` : html`<ul class="proof">${job.result.transfer.map((one) => html`<${Other} key=${one.model} one=${one} />`)}</ul>`}</section>`;
 
 /** What there is to print. @param {{job: any}} props */
 const Sticker = ({ job }) => html`<h2 class="h3">${t("fool.patch")}</h2><div class="two"><img class="sq" src=${job.result.files.patch} alt=${t("fool.patch.alt")} />
@@ -104,7 +116,7 @@ export function Fooled({ now, display, least }) {
   return html`<${Sum} job=${job} display=${display} /><hr /><div class="grid"><div class="c6 stack"><${Closely} job=${job} display=${display} /></div>
     <div class="c6 stack"><${Proof} job=${job} display=${display} /><hr />${job.result.patch ? html`<${Sticker} job=${job} />` : html`<${Control} job=${job} display=${display} />`}</div></div>
     <hr /><div class="two"><div><h2 class="h4">${t("fool.left.short")}</h2>${before.value && html`<${Answers} predictions=${before.value.predictions} kind="held" />`}</div><div><h2 class="h4">${job.result.patch ? t("fool.right.patch") : t("fool.right.short", { n: change.linf })}</h2>${after.value && html`<${Answers} predictions=${after.value.predictions} />`}</div></div>
-    <hr /><div class="three"><${Elsewhere} job=${job} display=${display} /><section class="stack-s"><h2 class="h3">${t("fool.little")}</h2><p>${job.input.method === "minimal" ? t("fool.little.is", { n: change.linf, l2: plain(change.l2) }) : t("fool.little.text")}</p>
+    <hr /><div class="three"><${Elsewhere} job=${job} /><section class="stack-s"><h2 class="h3">${t("fool.little")}</h2><p>${job.input.method === "minimal" ? t("fool.little.is", { n: change.linf, l2: plain(change.l2) }) : t("fool.little.text")}</p>
     ${job.input.method !== "minimal" && html`<button type="button" class="btn" onClick=${least}>${t("fool.little.do")}</button>`}</section>
     <section class="stack-s"><h2 class="h3">${t("fool.way")}</h2><${ScoreCurve} now=${{ ...now, curve: measured(now.curve, job.result) }} label=${display(job.input.target ?? job.result.after.label)} /><dl class="fact"><dt>${t("fool.steps")}</dt><dd>${job.result.steps_to_success ?? "–"}</dd><dt>L2</dt><dd>${plain(change.l2)}</dd><dt>SSIM</dt><dd>${plain(change.ssim)}</dd></dl></section></div>`;
 }

@@ -6,7 +6,7 @@ import { Film } from "../film.js";
 import { Icon } from "../icons.js";
 import { Failed, Lost, Queued, Running, ScoreCurve, useJob, useOrder } from "../job_view.js";
 import { isFinal, jobs } from "../jobs.js";
-import { Trouble, useAnswer } from "../asking.js";
+import { Note, Trouble, useAnswer } from "../asking.js";
 import { labelsOf, model, search } from "../models.js";
 import { own } from "../own.js";
 import { Bars, Combo, Foot, Head, Who } from "../parts.js";
@@ -60,6 +60,7 @@ function Painted({ now, display }) {
   return html`<div class="grid"><div class="c7">${film ? html`<${Film} href=${result.files.animation} alt=${t("film.alt", { name })} />` : html`<div class="pic"><img class="sq" src=${result.files.final} alt=${t("ideal.alt", { name })} /></div>`}</div>
     <div class="c5 stack"><${Who} name=${input.model}>${t("ideal.painted", { s: Math.max(1, Math.round(seconds)), seed: input.seed, preset: t(`preset.${input.preset}`) })}<//>
     <p class="say" role="status">${label ? html`<span class="voice">${percent(result.png_score ?? result.score)}</span> ${name}` : name}</p>
+    ${label && !result.success && html`<${Note} title=${t("ideal.became", { name: display(result.label) })}><p>${t("ideal.became.text")}</p><//>`}
     ${label && held.length > 0 && html`<div><h2 class="h4">${t("ideal.held")}</h2><${Bars} kind="held" items=${held.map((one) => ({ label: `${one.model}: ${display(one.label)}`, score: one.score }))} />
       <p class="small quiet">${t("ideal.agree", { n: held.filter((one) => one.agrees).length, of: held.length })}</p></div>`}
     <${ScoreCurve} now=${now} label=${name} />

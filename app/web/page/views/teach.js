@@ -1,6 +1,6 @@
 // Teach: classes as columns, a new head in a second, and an honest account of how good it is.
 import { html, useState } from "../html.js";
-import { animals } from "../animals.js";
+import { ANIMALS, animals, portrait } from "../animals.js";
 import { ask, askJson } from "../api.js";
 import { Trouble, useAnswer } from "../asking.js";
 import { cameraOpen } from "../camera_open.js";
@@ -46,7 +46,7 @@ function Columns() {
     <div class="class add"><button type="button" class="btn" onClick=${() => addClass(t("teach.class", { n: classes.value.length + 1 }))}><${Icon} name="plus" />${t("teach.new")}</button>
     <label class="btn file"><${Icon} name="file" />${t("teach.folder")}<input type="file" class="vh" webkitdirectory multiple onChange=${folder} /></label>
     <label class="btn file">${t("teach.zip")}<input type="file" class="vh" accept=".zip" onChange=${(event) => { archive.value = event.target.files[0] ?? null; }} /></label><p class="small quiet">${t("teach.drop")}</p>
-    ${classes.value.length === 0 && html`<button type="button" class="btn bare" onClick=${example}>${t("teach.example")}</button>`}</div></div>
+    ${classes.value.length === 0 && html`<button type="button" class="btn bare" onClick=${example}>${ANIMALS.map((name) => html`<img key=${name} src=${portrait(name, 1)} alt="" />`)}<span>${t("teach.example")}</span></button>`}</div></div>
     ${archive.value && html`<p class="note"><${Icon} name="file" /><span>${archive.value.name} <button type="button" class="btn bare" onClick=${() => { archive.value = null; }}>${t("teach.zip.away")}</button></span></p>`}`;
 }
 
