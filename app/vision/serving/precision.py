@@ -84,10 +84,15 @@ class Agreement:
     speed: float
 
     @property
+    def agrees(self) -> bool:
+        """Whether these are float32's answers."""
+        same = min(self.same_class, 1.0 if self.same_unknown is None else self.same_unknown)
+        return same >= SAME_ANSWER and self.difference <= DIFFERENCE
+
+    @property
     def holds(self) -> bool:
         """Whether it may serve: it gives the same answers, and sooner."""
-        same = min(self.same_class, 1.0 if self.same_unknown is None else self.same_unknown)
-        return same >= SAME_ANSWER and self.difference <= DIFFERENCE and self.speed > 1
+        return self.agrees and self.speed > 1
 
     def __str__(self) -> str:
         unknown = "" if self.same_unknown is None else f", {self.same_unknown:.1%} as unknown or not"
@@ -104,8 +109,11 @@ def agreements(calibration: Calibration, classifier: "Classifier") -> list[Agree
 
 
 def _agreement(calibration: Calibration, classifier: "Classifier", name: str) -> Agreement:
-    tried = (_agreement_with(calibration, classifier, name, near) for near in NEAR)
-    return next((one for one in tried if one.holds), _agreement_with(calibration, classifier, name, NEAR[-1]))
+    for near in NEAR:
+        found = _agreement_with(calibration, classifier, name, near)
+        if found.agrees:
+            break
+    return found
 
 
 def _agreement_with(calibration: Calibration, classifier: "Classifier", name: str, distance: float) -> Agreement:
@@ -155,34 +163,44 @@ def calibrated(
 
 def _measured(backbone: "Backbone", precise: "StagedFeatureExtractor", candidates: Sequence[Candidate]) -> Calibration:
     canvases = calibration_canvases(backbone.preprocessing)
-    features, precise_ms = _features(precise, canvases)
-    quick: dict[str, Tensor] = {}
-    quick_ms: dict[str, float] = {}
+    forwards = {_EXACT: precise}
+    tried = canvases[:_TRIED]
     for candidate in candidates:
         try:
             forward = candidate.make()
         except (RuntimeError, OSError) as error:
             log.warning("%s cannot be had for %s: %s", candidate.name, backbone.card.name, error)
             continue
-        _, tried_ms = _features(forward, canvases[:_TRIED])
-        if tried_ms < precise_ms:  # a slow one is not looked at any longer: some take seconds a picture
-            quick[candidate.name], quick_ms[candidate.name] = _features(forward, canvases)
-        else:
+        _, milliseconds = _looked_at({_EXACT: precise, candidate.name: forward}, tried)
+        if milliseconds[candidate.name] < milliseconds[_EXACT]:
+            forwards[candidate.name] = forward
+        else:  # not looked at any longer: some take seconds a picture
             log.info("%s is not quicker for %s.", candidate.name, backbone.card.name)
-    return Calibration(features, precise_ms, quick, quick_ms)
+    features, milliseconds = _looked_at(forwards, canvases)
+    return Calibration(features.pop(_EXACT), milliseconds.pop(_EXACT), features, milliseconds)
 
 
-def _features(forward: "StagedFeatureExtractor", canvases: NDArray[np.uint8]) -> tuple[Tensor, float]:
-    """`(n, features)` on the CPU, and the milliseconds that a canvas takes: the median of the batches."""
-    step = forward.best_batch
-    forward(canvases[:step])
-    rows, times = [], []
+def _looked_at(
+    forwards: Mapping[str, "StagedFeatureExtractor"], canvases: NDArray[np.uint8]
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Features `(n, features)` on the CPU of each, and the milliseconds that it takes for a canvas: the median of the
+    batches. They take turns, since a machine that is busy with other things is so for all of them.
+    """
+    step = min(forward.best_batch for forward in forwards.values())
+    rows: dict[str, list[Tensor]] = {name: [] for name in forwards}
+    times: dict[str, list[float]] = {name: [] for name in forwards}
+    for forward in forwards.values():
+        forward(canvases[:step])
     for start in range(0, len(canvases), step):
         part = canvases[start : start + step]
-        began = time.perf_counter()
-        rows.append(forward(part).cpu())
-        times.append((time.perf_counter() - began) * 1e3 / len(part))
-    return torch.cat(rows), statistics.median(times)
+        for name, forward in forwards.items():
+            began = time.perf_counter()
+            rows[name].append(forward(part).cpu())
+            times[name].append((time.perf_counter() - began) * 1e3 / len(part))
+    return (
+        {name: torch.cat(some) for name, some in rows.items()},
+        {name: statistics.median(some) for name, some in times.items()},
+    )
 
 
 def _key(backbone: "Backbone", candidates: Sequence[Candidate]) -> str:

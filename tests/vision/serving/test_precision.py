@@ -130,13 +130,16 @@ def test_without_agreement_float32_serves_and_the_figures_say_why(
 
 
 def test_what_agrees_and_is_slower_does_not_serve(
-    fast: Callable[..., Forwards], imagenet: Classifier, monkeypatch: pytest.MonkeyPatch
+    fast: Callable[..., Forwards], few: Canvases, features: Tensor, imagenet: Classifier
 ) -> None:
-    slower = TorchFeatureExtractor(imagenet.backbone, CPU, torch.bfloat16)
-    measured = precision._features
-    monkeypatch.setattr(
-        precision, "_features", lambda forward, seen: (measured(forward, seen[:8])[0], 2.0 if forward is slower else 1)
-    )
+    class Slower(Remembered):
+        def __call__(self, canvases: Canvases) -> Tensor:
+            precise(canvases)
+            precise(canvases)
+            return super().__call__(canvases)
+
+    precise = TorchFeatureExtractor(imagenet.backbone, CPU)
+    slower = Slower("slower", few, features)
     assert fast(slower).prepare(imagenet).name == "torch cpu float32"
 
 
