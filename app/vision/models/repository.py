@@ -158,12 +158,18 @@ class ModelRepository:
         return read_labels(path.with_name(LABELS), path.stat().st_mtime_ns, number, is_imagenet=True)
 
     def loaded(self, name: str) -> Classifier | None:
-        """The classifier if it is loaded and its folder has not changed since; costs one look at the file system."""
-        changed, classifier = self._classifiers.get(name, (0, None))
-        if classifier is None or changed != self.changed(name):
-            return None
-        self._last_use[name] = next(self._uses)
+        """The classifier, to be used, if it is loaded and its folder has not changed since; costs one look at the file
+        system.
+        """
+        classifier = self.peek(name)
+        if classifier:
+            self._last_use[name] = next(self._uses)
         return classifier
+
+    def peek(self, name: str) -> Classifier | None:
+        """As `loaded`, for whoever only tells of it."""
+        changed, classifier = self._classifiers.get(name, (0, None))
+        return classifier if classifier and changed == self.changed(name) else None
 
     def load(self, name: str) -> Classifier:
         """The classifier on its device; slow the first time. Raises also what `load_backbone` raises."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -124,6 +125,7 @@ class Predictor:
         self._forwards = Forwards(
             self.device, engine=engine, precision=precision, cache_dir=cache_dir, threads=self._threads
         )
+        self._warm: WeakSet[StagedFeatureExtractor] = WeakSet()
         self._preparing = asyncio.Lock()
         self._batcher = Batcher(
             self._run,
@@ -196,7 +198,7 @@ class Predictor:
 
     def choice_for(self, model: str) -> Choice | None:
         """As `choice_of`; None if the model is not loaded. Loads nothing."""
-        classifier = self.repository.loaded(model)
+        classifier = self.repository.peek(model)
         return self._forwards.choice(classifier) if classifier else None
 
     def waiting(self) -> int:
@@ -218,10 +220,13 @@ class Predictor:
         began = time.perf_counter()
         use_threads(1)
         forward = self._forwards.prepare(classifier)
-        seconds = time.perf_counter() - began
-        log.info("%s is answered by %s, ready after %.1f s.", classifier.card.name, forward.name, seconds)
+        if forward in self._warm:  # it answers for another model already
+            return
+        seconds, names = time.perf_counter() - began, (classifier.card.name, classifier.backbone.card.name)
+        log.info("%s (%s) is answered by %s, ready after %.1f s.", *names, forward.name, seconds)
         self._forwards.keep(self.repository.backbones())  # those of fine-tuned models that were deleted are let go
         self._run([_Upload(_WARM_UP, classifier, began)])  # Pillow, too, has something to load
+        self._warm.add(forward)
 
     def _run(self, uploads: Sequence[_Upload]) -> Sequence[Prediction | Exception]:
         began = time.perf_counter()
