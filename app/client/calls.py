@@ -244,8 +244,8 @@ def drawn(job: Job) -> Call[bytes]:
     """The picture that a job has made: the ideal or the adversarial one, or the sheet of several. Raises `LookupError`
     if it made none.
     """
-    files = (job["result"] or {}).get("files", {})
-    return file(files.get("sheet") or files[_MAIN_FILE[job["kind"]]])
+    files, main = (job["result"] or {}).get("files", {}), _MAIN_FILE[job["kind"]]
+    return file(files.get("sheet") or files[main])
 
 
 def ready() -> Call[Ready]:
