@@ -45,6 +45,31 @@ def test_an_ideal_image_is_searched_for_painted_and_judged_by_others(site, opene
     expect(page.locator(".say")).to_contain_text("zebra")
 
 
+def test_several_pictures_of_one_wish_are_painted_at_once_and_chosen_among(site, opened) -> None:
+    page = opened(site, "#/ideal?m=cats-vs-dogs", locale="tr")
+    page.get_by_text("ham", exact=True).click()
+    expect(page.get_by_role("radiogroup", name="Aynı anda kaç tane")).to_have_count(0)  # pixels alone: one picture
+    page.get_by_text("hızlı", exact=True).click()
+    page.get_by_role("radiogroup", name="Aynı anda kaç tane").get_by_text("2", exact=True).click()
+    page.get_by_role("radiogroup", name="Ne kadar farklı").get_by_text("çok farklı").click()
+    page.get_by_text("Adım ve tohum").click()
+    page.get_by_role("spinbutton", name="Adım").fill("3")
+    page.get_by_role("button", name="Boya", exact=True).click()
+    second = page.get_by_role("button", name="2. görüntü")
+    expect(second).to_be_visible(timeout=120_000)
+    first = page.locator(".pic img.sq").get_attribute("src")
+    second.click()
+    expect(second).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_text(re.compile(r"2 görüntüden 2\.; ötekilere benzerliği"))).to_be_visible()
+    expect(page.locator(".pic img.sq")).not_to_have_attribute("src", str(first))
+    with page.expect_download() as sheet:
+        page.get_by_role("link", name="Toplu görüntü, PNG").click()
+    assert sheet.value.path().read_bytes()[:4] == b"\x89PNG"
+    assert violations(page) == []
+    page.reload()
+    expect(page.get_by_role("radiogroup", name="Ne kadar farklı").get_by_label("çok farklı")).to_be_checked()
+
+
 def test_the_link_of_a_job_leads_to_its_view(site, opened) -> None:
     with Client(site.url) as client:
         job = client.draw(model="cats-vs-dogs", objective={"label": "dog"}, preset="raw", steps=4, seed=1)

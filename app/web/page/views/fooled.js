@@ -14,8 +14,8 @@ import { language, percent, plain, rich, t } from "../words.js";
 /** @param {any} job @param {string} role */
 const fileOf = async (job, role) => (await fetched(job.result.files[role])).blob();
 
-/** @param {any} job @param {string} role @param {string} spoken @returns {{value: any, problem: unknown, busy: boolean}} */
-const useSaid = (job, role, spoken) => useAnswer(async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fileOf(job, role), signal: stop }), [job.id, role, spoken]);
+/** @param {any} job @param {string} role @param {string} spoken @param {number} [time] nothing is asked at 0 */
+const useSaid = (job, role, spoken, time = 1) => useAnswer(time ? async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fileOf(job, role), signal: stop }) : null, [job.id, role, spoken, time]);
 
 /** @param {{job: any, display: (label: string) => string}} props */
 function Sum({ job, display }) {
@@ -37,8 +37,7 @@ function Closely({ job, display }) {
 /** @param {{job: any}} props */
 function Again({ job }) {
   const [asked, set] = useState(0);
-  const spoken = language.value;
-  const { value, problem } = useAnswer(asked ? async (stop) => askJson("/v1/classify", { method: "POST", query: { model: job.input.model, lang: spoken, top_k: 3 }, body: await fileOf(job, "adversarial"), signal: stop }) : null, [asked, spoken]);
+  const { value, problem } = useSaid(job, "adversarial", language.value, asked);
   const upload = async () => {
     await use(await fileOf(job, "adversarial"), "adversarial.png");
     go("classify", "", { m: job.input.model });

@@ -12,7 +12,7 @@ import { inOrder, percent, t } from "../words.js";
 const MORE = 3;
 
 /** @param {any} a @param {any} b */
-const sameWish = (a, b) => ["model", "preset", "size", "steps"].every((key) => a[key] === b[key]) && JSON.stringify(a.objective) === JSON.stringify(b.objective);
+const sameWish = (a, b) => ["model", "preset", "size", "steps", "count", "diversity"].every((key) => a[key] === b[key]) && JSON.stringify(a.objective) === JSON.stringify(b.objective);
 
 /** @param {{job: any, here: boolean}} props */
 const Sheet = ({ job, here }) => {
