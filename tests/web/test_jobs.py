@@ -51,7 +51,7 @@ def test_several_pictures_of_one_wish_are_painted_at_once_and_chosen_among(site,
     expect(page.get_by_role("radiogroup", name="Aynı anda kaç tane")).to_have_count(0)  # pixels alone: one picture
     page.get_by_text("hızlı", exact=True).click()
     page.get_by_role("radiogroup", name="Aynı anda kaç tane").get_by_text("2", exact=True).click()
-    page.get_by_role("radiogroup", name="Ne kadar farklı").get_by_text("çok farklı").click()
+    page.get_by_role("radiogroup", name="Ne kadar farklı").get_by_text("çok", exact=True).click()
     page.get_by_text("Adım ve tohum").click()
     page.get_by_role("spinbutton", name="Adım").fill("3")
     page.get_by_role("button", name="Boya", exact=True).click()
@@ -67,7 +67,7 @@ def test_several_pictures_of_one_wish_are_painted_at_once_and_chosen_among(site,
     assert sheet.value.path().read_bytes()[:4] == b"\x89PNG"
     assert violations(page) == []
     page.reload()
-    expect(page.get_by_role("radiogroup", name="Ne kadar farklı").get_by_label("çok farklı")).to_be_checked()
+    expect(page.get_by_role("radiogroup", name="Ne kadar farklı").get_by_label("çok", exact=True)).to_be_checked()
 
 
 def test_the_link_of_a_job_leads_to_its_view(site, opened) -> None:

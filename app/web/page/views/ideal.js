@@ -55,7 +55,7 @@ const Painting = ({ now, title, certain }) => html`<div class="grid"><div class=
 
 /** Several pictures of one wish, each with what became of it. @param {{facets: any[], at: number, onChoose: (at: number) => void, display: (label: string) => string}} props */
 const Facets = ({ facets, at, onChoose, display }) => html`<ul class="shelf facets">${facets.map((one, place) => html`<li key=${one.href}><button type="button" class="figure" aria-pressed=${place === at} aria-label=${t("ideal.facet", { n: place + 1 })} onClick=${() => onChoose(place)}>
-  <img class="sq" src=${one.href} alt="" /><span class="cap">${one.success ? "" : `${display(one.label)} · `}${percent(one.png_score)}</span></button></li>`)}</ul>`;
+  <img class="sq" src=${one.href} alt="" /><span class="cap">${one.success ? percent(one.png_score) : display(one.label)}</span></button></li>`)}</ul>`;
 
 /** @param {{now: any, display: (label: string) => string}} props */
 function Painted({ now, display }) {
