@@ -44,8 +44,10 @@ def test_commands_and_choices_are_completed() -> None:
 
 
 def test_a_script_for_the_shell_is_shown() -> None:
-    command = [sys.executable, "-c", "import sys; sys.argv = ['inkblot', '--show-completion', 'bash']\n"]
-    command[-1] += "from app.cli.main import app; app(prog_name='inkblot')"
+    code = "import sys; sys.argv = ['inkblot', '--show-completion', 'bash']\n"
+    code += "from app.cli.main import app; app(prog_name='inkblot')"
+    # Below a shell, which Typer looks for among the processes above: these tests may have been started by none.
+    command = ["bash", "-c", '"$0" -c "$1"; exit $?', sys.executable, code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert "_INKBLOT_COMPLETE=complete_bash" in done.stdout
 
