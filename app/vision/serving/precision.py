@@ -122,7 +122,7 @@ def _agreement_with(calibration: Calibration, classifier: "Classifier", name: st
     near = near_boundary(quick, classifier.head, classifier.space, distance)
     wanted, unknown = _answers(classifier, precise)
     answered, also_unknown = _answers(classifier, torch.where(near[:, None], precise, quick))
-    second_looks = float(near.float().mean())
+    second_looks = int(near.sum()) / len(near)
     return Agreement(
         forward=name,
         pictures=len(quick),
