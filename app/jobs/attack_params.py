@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from app.jobs.params import Choices, Deadline, Model, Seed
+from app.jobs.params import Choices, Deadline, Model, Seed, check_models
 
 _NUMBER: Final = r"(?:\d{1,9}(?:\.\d{0,20})?|\.\d{1,20})(?:e-?\d{1,2})?"
 _SHARE: Final = re.compile(rf"({_NUMBER})(?:/({_NUMBER}))?", re.ASCII | re.IGNORECASE)
@@ -95,12 +95,7 @@ class AdversarialImageChoices(Choices):
 
     @model_validator(mode="after")
     def _several_models(self) -> Self:
-        if not self.models:
-            return self
-        if self.model not in {None, self.models[0]}:
-            raise ValueError("either `model` or `models`, not both")
-        if len(set(self.models)) < len(self.models):
-            raise ValueError("`models` names a model twice")
-        if self.space == "model":
+        check_models(self.model, self.models)
+        if self.models and self.space == "model":
             raise ValueError("space=model is for one network, whose canvas is changed")
         return self

@@ -25,21 +25,13 @@ class Outlook:
     def __init__(self, tables: Tables, keep: timedelta) -> None:
         self._tables, self._keep = tables, keep
 
-    def job(self, row: WorkflowStatus) -> Job:
-        """As its row tells it, without more."""
-        job = job_of(row, self._keep)
-        if job.status is Status.CANCELED and job.started_at is None:  # DBOS forgets it
-            return replace(job, started_at=self._tables.started_at(row.workflow_id))
-        return job
-
     def whole(self, rows: Sequence[WorkflowStatus]) -> list[Job]:
-        waiting = {row.workflow_id: row for row in rows if self.job(row).status is Status.QUEUED}
+        jobs = [job_of(row, self._keep) for row in rows]
+        waiting = {job.id: row for job, row in zip(jobs, rows, strict=True) if job.status is Status.QUEUED}
         places = self._places(waiting)
         return [
-            replace(self.job(row), position=places[row.workflow_id][0], eta_s=places[row.workflow_id][1])
-            if row.workflow_id in places
-            else self._begun(row)
-            for row in rows
+            replace(job, position=places[job.id][0], eta_s=places[job.id][1]) if job.id in places else self._begun(job)
+            for job in jobs
         ]
 
     def _places(self, waiting: Mapping[str, WorkflowStatus]) -> dict[str, tuple[int, float]]:
@@ -59,8 +51,9 @@ class Outlook:
             places[identity] = works.total() + 1, round(seconds(running) / 2 + seconds(works + own), 1)
         return places
 
-    def _begun(self, row: WorkflowStatus) -> Job:
-        job = self.job(row)
-        progress, preview = self._tables.last_events(row.workflow_id)
+    def _begun(self, job: Job) -> Job:
+        if job.status is Status.CANCELED and job.started_at is None:  # DBOS forgets it
+            job = replace(job, started_at=self._tables.started_at(job.id))
+        progress, preview = self._tables.last_events(job.id)
         eta_s = progress.get("eta_s") if progress and not job.status.is_final else None
         return replace(job, progress=progress, preview=PREVIEW if preview else None, eta_s=eta_s)

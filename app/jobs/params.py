@@ -1,7 +1,7 @@
 """What can be chosen for each kind of job: the request, the job's `input`, and part of its recipe."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
@@ -55,6 +55,14 @@ class Choices(BaseModel):
         if isinstance(value, bool) and field.annotation is not bool:
             raise ValueError("true and false are no answer here")
         return value
+
+
+def check_models(model: str | None, models: Sequence[str] | None) -> None:
+    """Raises `ValueError` where one `model` is named beside others, or one of the `models` twice."""
+    if models and model not in {None, models[0]}:
+        raise ValueError("either `model` or `models`, not both")
+    if models and len(set(models)) < len(models):
+        raise ValueError("`models` names a model twice")
 
 
 class LabelChoice(Choices):
@@ -113,13 +121,8 @@ class IdealImageChoices(Choices):
 
     @model_validator(mode="after")
     def _several_models(self) -> Self:
-        if not self.models:
-            return self
-        if self.model not in {None, self.models[0]}:
-            raise ValueError("either `model` or `models`, not both")
-        if len(set(self.models)) < len(self.models):
-            raise ValueError("`models` names a model twice")
-        if isinstance(self.objective, ChannelChoice) or self.preset in {"lesson", "raw"}:
+        check_models(self.model, self.models)
+        if self.models and (isinstance(self.objective, ChannelChoice) or self.preset in {"lesson", "raw"}):
             raise ValueError("`models` is for a class, and for the presets clear, fine and quick")
         return self
 

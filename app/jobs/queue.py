@@ -33,7 +33,7 @@ from app.jobs.outage import Outage
 from app.jobs.outlook import UNKNOWN_WORK_S, Outlook
 from app.jobs.tables import SERIALIZER, WORKFLOW, Tables
 from app.jobs.workers import WorkerSeen, workers_seen
-from app.jobs.workflow import STATUS, digest_of, id_of, same, uses
+from app.jobs.workflow import STATUS, digest_of, id_of, job_of, same, uses
 
 QUEUE: Final = "jobs"
 VERSION: Final = "1"
@@ -191,7 +191,7 @@ class JobQueue:
         found = self._found(identity)
         if found is None:
             raise UnknownJobError(f"There is no job {identity!r}.")
-        job = self._outlook.job(found)
+        job = job_of(found, self._limits.keep)
         if job.expires_at and job.expires_at < datetime.now(UTC):
             raise JobExpiredError(f"The job {identity} ended more than {self._limits.keep.days} days ago.")
         return self._outlook.whole([found])[0]
@@ -203,7 +203,7 @@ class JobQueue:
         if status in {Status.SUCCEEDED, Status.FAILED}:
             names.append("SUCCESS")  # a job that failed ended well as a workflow: see `Job.outcome`
         now = datetime.now(UTC)
-        jobs = ((row, self._outlook.job(row)) for row in self._rows(client, names, _PAGE if status else limit))
+        jobs = ((row, job_of(row, self._limits.keep)) for row in self._rows(client, names, _PAGE if status else limit))
         wanted = (
             row
             for row, job in jobs
