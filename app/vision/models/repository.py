@@ -197,9 +197,10 @@ class ModelRepository:
         networks = 0
         for name in sorted(classifiers, key=lambda one: self._last_use[one], reverse=True):
             changed, classifier = classifiers[name]
-            networks += classifier.backbone.own_weights is not None
-            is_one_too_many = classifier.backbone.own_weights is not None and networks > _KEPT_NETWORKS
-            if len(kept) < _KEPT_MODELS and not is_one_too_many and changed == self.changed(name):
+            has_own_network = classifier.backbone.own_weights is not None
+            networks += has_own_network
+            is_one_too_many = len(kept) == _KEPT_MODELS or (has_own_network and networks > _KEPT_NETWORKS)
+            if not is_one_too_many and changed == self.changed(name):
                 kept[name] = changed, classifier
         return kept
 

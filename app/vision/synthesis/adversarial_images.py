@@ -131,14 +131,15 @@ def adversarial_image(
         else noise_like(picture, attack.picture, scene.region, seed)
     )
     perturbation = measure(picture, attack.picture)
-    verdicts = yield from _verify(victims, before, png, noisy, limits)
+    saved = Picture.read(png, limits)
+    verdicts = yield from _verify(victims, before, saved, noisy, limits)
     fooled = _by_all(verdicts)
     return AdversarialImage(
         verdicts=verdicts,
         steps_to_success=attack.steps if fooled["reupload"] else None,
         perturbation=perturbation,
         noise_linf=linf_of(picture, noisy),
-        transfer=(yield from _transfer(others, victims[0].criterion, classifier, data, png, limits)),
+        transfer=(yield from _transfer(others, victims[0].criterion, classifier, data, saved, limits)),
         hint=_hint(method, space, attack, verdicts),
         patch=attack.patch,
         original=png_of(picture),
@@ -198,15 +199,15 @@ def _attack(
 
 
 def _verify(
-    victims: Sequence[Victim], before: Sequence[Outcome], png: bytes, noisy: Canvas, limits: ImageLimits
+    victims: Sequence[Victim], before: Sequence[Outcome], saved: Picture, noisy: Canvas, limits: ImageLimits
 ) -> Algorithm[list[Verdict]]:
     """By the saved file, decoded again as an upload is, and by what becomes of it on its ways."""
     verdicts = []
-    uploaded = Picture.read(png, limits).pixels()
+    uploaded = saved.pixels()
     for victim, outcome in zip(victims, before, strict=True):
         classifier, criterion = victim.classifier, victim.criterion
         passages = _passages(classifier, uploaded, list(victim.passages), limits)
-        canvases = [_canvas(classifier, png, limits), passages["png"].canvas(noisy)]
+        canvases = [saved.canvas(classifier.backbone.preprocessing), passages["png"].canvas(noisy)]
         canvases += [passage.canvas(uploaded) for passage in passages.values()]
         answered = yield Ask(classifier, pixels_of(*canvases), verifies=True)
         again, noise, *through = answered.logits
@@ -234,12 +235,18 @@ def _scrambled(original: Canvas, picture: Canvas, seed: int) -> Canvas:
 
 
 def _transfer(
-    others: Sequence[Classifier], criterion: Criterion, asked: Classifier, data: bytes, png: bytes, limits: ImageLimits
+    others: Sequence[Classifier],
+    criterion: Criterion,
+    asked: Classifier,
+    data: bytes,
+    saved: Picture,
+    limits: ImageLimits,
 ) -> Algorithm[Sequence[Transfer]]:
     """What the other networks take both pictures for; the label counts, since their classes may have other numbers."""
     found = []
     for other in others:
-        answered = yield Ask(other, pixels_of(*(_canvas(other, one, limits) for one in (data, png))), verifies=True)
+        canvases = pixels_of(_canvas(other, data, limits), saved.canvas(other.backbone.preprocessing))
+        answered = yield Ask(other, canvases, verifies=True)
         before, after = outcomes_of(other, answered)
         label = other.labels[after.index].label
         if criterion.target is None:

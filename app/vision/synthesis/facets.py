@@ -60,8 +60,9 @@ def facets_of(
     """
     text = {"Software": "Inkblot", "Description": _note(classifier, aim)}
     pngs = [png_of(levels, text) for levels in to_levels(finals)]
-    scores, saved, taken = yield from _own_scores(classifier, aim, finals, pngs)
-    similarities = yield from _similarities(classifier, pngs)
+    files = _canvases(classifier, pngs)
+    scores, saved, taken = yield from _own_scores(classifier, aim, finals, files)
+    similarities = yield from _similarities(classifier, files)
     checks: list[list[Check]] = [[] for _ in pngs]
     for other in (*partners, *others) if isinstance(aim, ClassObjective) else ():
         seen = yield Ask(other, _canvases(other, pngs), verifies=True)
@@ -83,13 +84,13 @@ def facets_of(
 
 
 def _own_scores(
-    classifier: Classifier, aim: ImageObjective, finals: Tensor, pngs: Sequence[bytes]
+    classifier: Classifier, aim: ImageObjective, finals: Tensor, files: Tensor
 ) -> Algorithm[tuple[list[float], list[float], list[Outcome]]]:
-    """Of the pictures in memory, and of the files with what they are taken for."""
+    """Of the pictures in memory, and of the files' canvases with what they are taken for."""
     resize = ResizeOperator(to_levels(finals[0]), classifier.backbone.preprocessing)
     rows, columns = resize.region
     in_memory = [resize.project(one[:, rows, columns]).clamp(0, 1) for one in finals]
-    drawn, files, number = torch.stack(in_memory), _canvases(classifier, pngs), len(pngs)
+    drawn, number = torch.stack(in_memory), len(files)
     if isinstance(aim, ClassObjective):
         seen = yield Ask(classifier, drawn)
         answered = yield Ask(classifier, files, verifies=True)
@@ -100,15 +101,15 @@ def _own_scores(
     return scores[:number], scores[number:], outcomes_of(classifier, answered)[-number:]
 
 
-def _similarities(classifier: Classifier, pngs: Sequence[bytes]) -> Algorithm[Sequence[float | None]]:
-    if len(pngs) == 1:
+def _similarities(classifier: Classifier, files: Tensor) -> Algorithm[Sequence[float | None]]:
+    if len(files) == 1:
         return [None]
     layer = diversity_layer(classifier)
 
     def alike(seen: Activity) -> Tensor:
-        return gram_similarity(seen.layers[layer], len(pngs))
+        return gram_similarity(seen.layers[layer], len(files))
 
-    answered = yield Ask(classifier, _canvases(classifier, pngs), alike, layers=(layer,))
+    answered = yield Ask(classifier, files, alike, layers=(layer,))
     similarities: list[float] = answered.scores.tolist()
     return similarities
 

@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.vision.image import Canvas
+from app.vision.synthesis.quantization import bands
 from app.vision.synthesis.resize import Region
 
 _MAX_AMPLIFICATION: Final = 40
 _WINDOW: Final = 7
 _EVERY_WINDOW: Final = 1_000_000
 """Pixels up to which SSIM is of every window; of larger pictures it is of those that do not overlap."""
-_BAND: Final = 1_000_000
-"""Pixels, about."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,12 @@ class Perturbation:
 
 def measure(original: Canvas, changed: Canvas) -> Perturbation:
     """Of two pictures `(H, W, 3)`. SSIM (Wang 2004) with windows of 7 × 7, the mean of the three colours."""
-    squares = sum(int((change.astype(np.int32) ** 2).sum()) for change in _changes(original, changed))
+    linf = squares = 0
+    for change in _changes(original, changed):
+        linf = max(linf, int(np.abs(change).max()))
+        squares += int((change.astype(np.int32) ** 2).sum())
     psnr_db = float(10 * np.log10(255**2 * changed.size / squares)) if squares else None
-    return Perturbation(linf_of(original, changed), squares**0.5 / 255, _ssim(original, changed), psnr_db)
+    return Perturbation(linf, squares**0.5 / 255, _ssim(original, changed), psnr_db)
 
 
 def linf_of(original: Canvas, changed: Canvas) -> int:
@@ -65,21 +67,20 @@ def noise_like(original: Canvas, changed: Canvas, region: Region, seed: int) -> 
     own, before, after = noisy[region], original[region], changed[region]
     chance = np.random.default_rng(seed)
     rows, columns = chance.permutation(own.shape[0]), chance.permutation(own.shape[1])
-    for band in bands_of(own):
+    for band in _bands(own):
         change = after[rows[band]].astype(np.int16) - before[rows[band]]
         signs = chance.integers(0, 2, change.shape, np.int8) * 2 - 1
         own[band] = (before[band] + change[:, columns] * signs).clip(0, 255)
     return noisy
 
 
-def bands_of(picture: Canvas) -> Iterator[slice]:
-    """Rows of a picture `(H, W, …)`, in bands of whole windows."""
-    height = _WINDOW * max(1, _BAND // (_WINDOW * max(1, picture.shape[1])))
-    return (slice(start, start + height) for start in range(0, len(picture), height))
+def _bands(picture: Canvas) -> Iterator[slice]:
+    """Of whole windows."""
+    return bands(*picture.shape[:2], multiple=_WINDOW)
 
 
 def _changes(original: Canvas, changed: Canvas) -> Iterator[NDArray[np.int16]]:
-    return (changed[band].astype(np.int16) - original[band] for band in bands_of(original))
+    return (changed[band].astype(np.int16) - original[band] for band in _bands(original))
 
 
 def _ssim(one: Canvas, other: Canvas) -> float:
@@ -90,7 +91,7 @@ def _ssim(one: Canvas, other: Canvas) -> float:
         return float(_similar(_colours(one), _colours(other), window, 1).mean())
     found = [
         _similar(_colours(one[band]), _colours(other[band]), window, window)
-        for band in bands_of(one)
+        for band in _bands(one)
         if len(one[band]) >= window
     ]
     return float(torch.cat([similar.flatten() for similar in found]).double().mean())

@@ -21,7 +21,7 @@ def whole_levels(epsilon: float) -> int:
 def within_levels(change: Tensor, start: Tensor) -> Tensor:
     """The change `(3, H, W)` in grey levels, cut where the picture, of the levels `start`, would leave 0..255."""
     cut = torch.empty_like(change)
-    for rows in bands(change):
+    for rows in bands(*change.shape[1:]):
         levels = start[:, rows].to(change.dtype)
         torch.clamp(change[:, rows], -levels, 255 - levels, out=cut[:, rows])
     return cut
@@ -32,16 +32,18 @@ def signed_step(change: Tensor, velocity: Tensor, size: int, bound: int, start: 
     0..255.
     """
     moved = torch.empty_like(change)
-    for rows in bands(change):
+    for rows in bands(*change.shape[1:]):
         part = (change[:, rows] + size * velocity[:, rows].sign()).clamp_(-bound, bound)
         moved[:, rows] = within_levels(part, start[:, rows])
     return moved
 
 
-def bands(values: Tensor) -> Iterator[slice]:
-    """Rows of `(3, H, W)`: what is done band by band needs no second picture of tens of megapixels."""
-    height = max(1, _BAND // values.shape[2])
-    return (slice(top, top + height) for top in range(0, values.shape[1], height))
+def bands(height: int, width: int, *, multiple: int = 1) -> Iterator[slice]:
+    """Rows of a picture, so many or a multiple of it: what is done band by band needs no second picture of tens of
+    megapixels.
+    """
+    rows = multiple * max(1, _BAND // (multiple * width))
+    return (slice(top, top + rows) for top in range(0, height, rows))
 
 
 def round_to_norm(direction: Tensor, norm: float, start: Tensor, cap: int | None) -> Tensor:

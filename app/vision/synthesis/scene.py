@@ -143,7 +143,7 @@ class Scene:
         """The picture with a change of whole levels that stays within 0..255."""
         picture, start = self.picture.copy(), self.start()
         region = torch.from_numpy(picture[self.region]).permute(2, 0, 1)
-        for rows in bands(change):
+        for rows in bands(*change.shape[1:]):
             region[:, rows] = (start[:, rows] + change[:, rows].short()).to(torch.uint8)
         return picture
 
