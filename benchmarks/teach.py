@@ -226,8 +226,9 @@ CATS, DOGS = range(281, 286), range(151, 269)
 """Among ImageNet's classes."""
 ANIMALS = (
     *(("cats-vs-dogs", label, seed) for label in ("cat", "dog") for seed in range(4)),
-    *(("pets", label, 0) for label in ("Siamese", "Persian", "Bengal", "Maine_Coon")),
-    *(("pets", label, 0) for label in ("beagle", "pug", "samoyed", "chihuahua")),
+    *(("pets", label, 0) for label in ("Siamese", "Persian", "Bengal", "Maine_Coon", "Abyssinian", "Russian_Blue")),
+    *(("pets", label, 0) for label in ("Sphynx", "Ragdoll", "beagle", "pug", "samoyed", "chihuahua", "boxer")),
+    *(("pets", label, 0) for label in ("shiba_inu", "newfoundland", "yorkshire_terrier")),
 )
 
 

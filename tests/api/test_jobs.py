@@ -50,7 +50,7 @@ def test_a_job_is_accepted_with_its_place_and_every_default(client: TestClient) 
         "model": "imagenet",
         "objective": {"label": "zebra"},
         "preset": "clear",
-        "steps": 96,
+        "steps": 144,
         "seed": job["input"]["seed"],
         "size": 224,
         "count": 1,

@@ -21,8 +21,8 @@ from app.vision.synthesis.outcome import Outcome
 Preset = Literal["clear", "fine", "quick", "lesson", "raw"]
 
 PRESETS: Final[Mapping[Preset, Schedule]] = {
-    "clear": Schedule(96, learning_rate=0.12),
-    "fine": Schedule(192, learning_rate=0.1),
+    "clear": Schedule(144, 2, 0.1),
+    "fine": Schedule(192, 3, 0.1),
     "quick": Schedule(32),
     "lesson": Schedule(160),
     "raw": Schedule(160),
