@@ -10,8 +10,10 @@ from app.vision.ask import Activity, Objective
 from app.vision.classifier import Classifier
 from app.vision.feature_space import FeatureSpace
 
-_SHARED: Final = 0.6
-"""The weight of what all classes share beside the class's own: with 1, some ideal pugs became animals of no kind."""
+_CONTEXT: Final = 0.5
+"""The weight of what a class has in common with its kind, and with all classes, beside its own. With 1, an ideal
+Siamese cat became a Russian Blue; with 0, an ideal beagle became curtains.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ def class_objective(weight: Tensor, index: int) -> Objective:
     direction = weight[index] - weight.mean(0)
 
     def rise(seen: Activity) -> Tensor:
-        return 4 * _along(direction, seen.features)
+        score: Tensor = 4 * _along(direction, seen.features)
+        return score
 
     return rise
 
@@ -59,25 +62,26 @@ def prototype_objective(space: FeatureSpace, index: int) -> Objective:
 
 
 def _what_shows(space: FeatureSpace, index: int) -> Tensor:
-    """`(features,)`, of unit length: the class's prototype, that of the classes that are like it, and what all classes
+    """`(features,)`, of unit length: the class's prototype, with those of the classes that are like it and what all classes
     share.
 
     The prototype alone is what tells a beagle from 36 other breeds, which is no dog yet, and made of five pictures it
-    is half chance: with it, one of eight ideal breeds became curtains.
+    is half chance.
     """
     own = space.prototypes[index]
     likeness = (space.prototypes @ own).clamp(min=0)
     likeness[index] = 0
     kind = functional.normalize(likeness @ space.prototypes, dim=0)
     shared = functional.normalize(space.mean / space.std, dim=0)
-    return functional.normalize(own + kind + _SHARED * shared, dim=0)
+    return functional.normalize(own + _CONTEXT * (kind + shared), dim=0)
 
 
 def _along(direction: Tensor, rows: Tensor) -> Tensor:
     """`(n,)`: the dot product of each of some rows `(n, features)` with a direction, times the cosine to it."""
     along = rows @ direction
     cosine = along / (rows.norm(dim=1) * direction.norm() + 1e-6)
-    return along * cosine.clamp(min=0.05)
+    score: Tensor = along * cosine.clamp(min=0.05)
+    return score
 
 
 def objective_of_class(classifier: Classifier, index: int) -> Objective:
