@@ -62,8 +62,7 @@ def prototype_objective(space: FeatureSpace, index: int) -> Objective:
 
 
 def _what_shows(space: FeatureSpace, index: int) -> Tensor:
-    """`(features,)`, of unit length: the class's prototype, with those of the classes that are like it and what all classes
-    share.
+    """`(features,)`, of unit length: the class's prototype, those of classes like it and what all classes share.
 
     The prototype alone is what tells a beagle from 36 other breeds, which is no dog yet, and made of five pictures it
     is half chance.
