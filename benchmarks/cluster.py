@@ -21,8 +21,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Final
 
 import httpx2
@@ -46,15 +47,18 @@ class Process:
     """One that can be started again as it was."""
 
     command: list[str]
+    log: Path
+    """What it says, of all its lives."""
     environ: dict[str, str] = field(default_factory=dict)
-    is_quiet: bool = False
     running: "subprocess.Popen[bytes] | None" = None
 
     def start(self) -> None:
-        quiet = subprocess.DEVNULL if self.is_quiet else None
-        self.running = subprocess.Popen(
-            self.command, cwd=ROOT, env=os.environ | self.environ, stdout=quiet, stderr=quiet
-        )
+        with self.log.open("a") as log:
+            log.write(f"{datetime.now(UTC):%H:%M:%S.%f} started\n")
+            log.flush()
+            self.running = subprocess.Popen(
+                self.command, cwd=ROOT, env=os.environ | self.environ, stdout=log, stderr=log
+            )
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self.running:
@@ -112,21 +116,21 @@ class Gate:
 class Cluster:
     """`services` and `workers` are numbers of processes, each with a data folder of its own as on its own machine."""
 
-    def __init__(self, folder: Path, *, services: int = 2, workers: int = 3) -> None:
+    def __init__(self, folder: Path, logs: Path, *, services: int = 2, workers: int = 3) -> None:
         if shutil.which("caddy") is None:
             raise FileNotFoundError("needs caddy (Debian: caddy)")
-        self.database, self._folder, store = Postgres(), folder, free_port()
+        self.database, self._folder, self._logs, store = Postgres(), folder, logs, free_port()
         uv = Path(sys.executable).with_name("uv")
         moto = [str(uv), "tool", "run", "--from", "moto[server]", "moto_server", "-H", "127.0.0.1", "-p", str(store)]
-        self._store = Process(moto, is_quiet=True)
+        self._store = Process(moto, logs / "store.log")
         self.gate = Gate(store)
         ports = [free_port() for _ in range(services)]
         self.services = [self._process(f"service-{port}", "serve", "--port", str(port)) for port in ports]
         self.workers = [self._process(f"worker-{number}", "worker") for number in range(workers)]
         self._ports, self.port = ports, free_port()
-        self._proxy = Process(["caddy", "run", "--adapter", "caddyfile", "--config", str(self._caddyfile())], {
-            "SITE": f"http://127.0.0.1:{self.port}", "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)
-        }, is_quiet=True)  # fmt: skip
+        caddy = ["caddy", "run", "--adapter", "caddyfile", "--config", str(self._caddyfile())]
+        ours = {"SITE": f"http://127.0.0.1:{self.port}", "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        self._proxy = Process(caddy, logs / "proxy.log", ours)
 
     @property
     def url(self) -> str:
@@ -168,7 +172,7 @@ class Cluster:
             "INKBLOT_THREADS": "1",
             "INKBLOT_WORKER_THREADS": "1",
             "INKBLOT_DATA_DIR": str(self._folder / name),
-            "INKBLOT_LOG_LEVEL": "error",
+            "INKBLOT_LOG_LEVEL": "info",
             "INKBLOT_TRUSTED_PROXIES": "127.0.0.1",
         }
         store = {
@@ -178,7 +182,7 @@ class Cluster:
             "AWS_ACCESS_KEY_ID": "inkblot",
             "AWS_SECRET_ACCESS_KEY": "inkblot",
         }
-        return Process([sys.executable, "-m", "app", *command], ours | store)
+        return Process([sys.executable, "-m", "app", *command], self._logs / f"{name}.log", ours | store)
 
     def _caddyfile(self) -> Path:
         """Ours, with the addresses in place of a name that a network of containers would resolve."""
@@ -191,10 +195,13 @@ class Cluster:
 
 
 @contextmanager
-def running_cluster(*, services: int = 2, workers: int = 3) -> Iterator[Cluster]:
-    """Raises `FileNotFoundError` where something that it takes is missing."""
+def running_cluster(*, logs: Path, services: int = 2, workers: int = 3) -> Iterator[Cluster]:
+    """What its processes say goes into the folder `logs`, which stays.
+
+    Raises `FileNotFoundError` where something that it takes is missing.
+    """
     with TemporaryDirectory() as folder:
-        cluster = Cluster(Path(folder), services=services, workers=workers)
+        cluster = Cluster(Path(folder), logs, services=services, workers=workers)
         try:
             cluster.start()
             yield cluster
@@ -278,15 +285,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="of everything that falls")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scaling", action="store_true", help="jobs a minute with 1, 2 and 3 workers; nothing falls")
+    parser.add_argument("--logs", type=Path, help="folder for what each process says; a new one by default")
     choices = parser.parse_args()
+    logs = choices.logs or Path(mkdtemp(prefix="cluster-"))
+    logs.mkdir(parents=True, exist_ok=True)
+    print(f"What each process says is in {logs}.")
     if choices.scaling:
         for workers in (1, 2, 3):
-            with running_cluster(workers=workers) as cluster:
+            with running_cluster(logs=logs, workers=workers) as cluster:
                 load = hand_in(cluster.url, jobs=choices.jobs, clients=choices.clients, seed=choices.seed)
                 load.join()
                 print(f"{workers} workers: {choices.jobs / load.seconds * 60:.0f} jobs a minute")
         return
-    with running_cluster() as cluster:
+    with running_cluster(logs=logs) as cluster:
         sizes = {"jobs": choices.jobs, "clients": choices.clients, "rounds": choices.rounds, "seed": choices.seed}
         load = under_attack(cluster, **sizes, tell=lambda what: print(what, "…", flush=True))
         print(load.table())

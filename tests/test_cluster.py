@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from benchmarks.cluster import running_cluster, under_attack
@@ -5,11 +7,11 @@ from benchmarks.cluster import running_cluster, under_attack
 
 @pytest.mark.slow
 def test_whatever_falls_every_job_ends_once_and_clients_see_nothing_but_come_again(
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A worker and a service are killed, the database restarted, the store gone for ten seconds, and all rolled."""
     try:
-        with running_cluster() as cluster:
+        with running_cluster(logs=tmp_path) as cluster:
             load = under_attack(cluster, jobs=24, clients=8, rounds=1, seed=0, tell=print)
             accepted = cluster.accepted()
     except FileNotFoundError as error:
