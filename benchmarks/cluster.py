@@ -13,10 +13,8 @@ import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +28,7 @@ import httpx2
 import psycopg
 
 from benchmarks.cluster_load import Load, hand_in
+from benchmarks.gate import Gate
 from benchmarks.postgres import Postgres
 from benchmarks.servers import ROOT, free_port
 
@@ -38,6 +37,8 @@ _READY_S: Final = 180
 _PAUSE_S: Final = 4.0
 """Between one fall and the next."""
 _STORE_AWAY_S: Final = 10.0
+_NO_NEWS: Final = ('"level": "info"', '"level":"info"', "HTTP/1.1")
+_LINE: Final = 2000
 _JOBS: Final = "SELECT count(*) FROM dbos.workflow_status WHERE name = 'inkblot_job'"
 _UPSTREAMS: Final = re.compile(r"\t\tdynamic a .*?\n\t\t\}\n", re.DOTALL)
 
@@ -68,49 +69,6 @@ class Process:
     def restart(self, how: signal.Signals = signal.SIGTERM) -> None:
         self.end(how)
         self.start()
-
-
-class Gate:
-    """Passes connections on to a port, until it is closed: then they are refused, and those that there are are cut."""
-
-    def __init__(self, target: int) -> None:
-        self._target, self.port = target, free_port()
-        self._open: set[socket.socket] = set()
-        self._door: socket.socket | None = None
-
-    def open(self) -> None:
-        self._door = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._serve, args=(self._door,), daemon=True).start()
-
-    def close(self) -> None:
-        if self._door:
-            self._door.shutdown(socket.SHUT_RDWR)
-            self._door.close()
-        for one in tuple(self._open):
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    def _serve(self, door: socket.socket) -> None:
-        with suppress(OSError):  # closed
-            while True:
-                near, _ = door.accept()
-                try:
-                    far = socket.create_connection(("127.0.0.1", self._target))
-                except OSError:
-                    near.close()
-                    continue
-                for source, sink in ((near, far), (far, near)):
-                    self._open.add(source)
-                    threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        with suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)
-        self._open.discard(source)
-        source.close()
 
 
 class Cluster:
@@ -155,6 +113,12 @@ class Cluster:
     def service_is_ready(self, number: int) -> None:
         """Wait for it."""
         _until(lambda: is_ready(f"http://127.0.0.1:{self._ports[number]}"))
+
+    def warnings(self) -> str:
+        """What its processes said but for what is no news, each line with the name of its log."""
+        lines = [(log.stem, line) for log in sorted(self._logs.glob("*.log")) for line in log.read_text().splitlines()]
+        told = (f"{name}: {line[:_LINE]}" for name, line in lines if not any(words in line for words in _NO_NEWS))
+        return "\n".join(told)
 
     def end(self) -> None:
         for process in (self._proxy, *self.services, *self.workers):
@@ -205,6 +169,9 @@ def running_cluster(*, logs: Path, services: int = 2, workers: int = 3) -> Itera
         try:
             cluster.start()
             yield cluster
+        except BaseException as error:
+            error.add_note(cluster.warnings())
+            raise
         finally:
             cluster.end()
 
@@ -301,6 +268,8 @@ def main() -> None:
         sizes = {"jobs": choices.jobs, "clients": choices.clients, "rounds": choices.rounds, "seed": choices.seed}
         load = under_attack(cluster, **sizes, tell=lambda what: print(what, "…", flush=True))
         print(load.table())
+        if not load.is_well(choices.jobs):
+            print(cluster.warnings())
         raise SystemExit(0 if load.is_well(choices.jobs) and cluster.accepted() == choices.jobs else 1)
 
 
