@@ -4,16 +4,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
-from app.jobs.job import Order, Status
+from app.jobs.files import FileStore
+from app.jobs.job import Order, QueueDownError, QueueLimits, Status
 from app.jobs.queue import JobQueue
 from app.settings import Settings
 from tests.support.paths import ROOT
+from tests.support.pictures import png
 from tests.support.waiting import ended, wait_until
 from tests.support.wire import Wire
 
@@ -64,10 +66,31 @@ def test_a_job_that_is_begun_as_the_database_goes_away_waits_for_it(
 
 
 @pytest.mark.parametrize("job_settings", ["postgres"], indirect=True)
+def test_an_order_that_is_taken_after_its_service_gave_up_has_its_upload(wire: Wire, job_settings: Settings) -> None:
+    wire.after = once(wire, lambda said, before: b"COMMIT" in said and b"INSERT INTO dbos.workflow_status" in before)
+    files = FileStore(job_settings.jobs_files, max_bytes=1 << 20)
+    order = replace(_ORDER, upload=png())
+    with closing(JobQueue(over(wire, job_settings).jobs_database, files, QueueLimits())) as service:
+        with pytest.raises(QueueDownError):
+            service.submit(order, key="k")
+        assert service.list("ada", limit=9) == []
+        wire.late.set()
+        while not (found := service.list("ada", limit=9)):
+            pass
+        job = service.submit(order, key="k")
+        (row,) = service._client.list_workflows(workflow_ids=[job.id])
+    assert [one.id for one in found] == [job.id]
+    assert wire.cuts == 1
+    assert row.input
+    assert files.kept(job.id, row.input["args"][3]) == order.upload
+
+
+@pytest.mark.parametrize("job_settings", ["postgres"], indirect=True)
 def test_a_job_that_was_given_to_a_worker_which_did_not_hear_of_it_is_begun_anew(
     queue: JobQueue, wire: Wire, job_settings: Settings
 ) -> None:
     wire.after = once(wire, lambda said, before: b"COMMIT" in said and b"recovery_attempts=" in before)
+    wire.late.set()
     job = queue.submit(_ORDER)
     with worker_of(over(wire, job_settings)):
         done = wait_until(queue, job, ended, seconds=_PATIENCE_S)

@@ -16,13 +16,14 @@ def never(_said: bytes, _before: bytes) -> bool:
 class Wire:
     """Passes connections on to a port of this machine. Use it in a `with`.
 
-    A connection of which `before` holds is cut before the server hears what is said, and one of which `after` holds
-    before the client hears the answer to it; `cuts` counts both.
+    A connection of which `before` holds is cut before the server hears what is said; one of which `after` holds is cut,
+    too, but the server hears it as soon as `late` is set. `cuts` counts both.
     """
 
     def __init__(self, target: int) -> None:
         self.before: Cut = never
         self.after: Cut = never
+        self.late = threading.Event()
         self.cuts = 0
         self._target = target
         self._door = socket.create_server(("127.0.0.1", 0))
@@ -56,6 +57,7 @@ class Wire:
                 if self.after(said, earlier):
                     self.cuts += 1
                     _end(near)
+                    self.late.wait(60)
                 far.sendall(said)
                 earlier += said
             far.shutdown(socket.SHUT_WR)  # the server reads to the end

@@ -1,0 +1,52 @@
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from app.jobs.database import Alive, open_engine
+from app.jobs.outage import Outage
+from app.jobs.queue import JobQueue
+from app.jobs.succession import Succession
+from app.settings import Settings
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def engine(queue: JobQueue, job_settings: Settings) -> Iterator[sa.Engine]:
+    """Whose tables are made."""
+    engine = open_engine(job_settings.jobs_database, Outage())
+    yield engine
+    engine.dispose()
+
+
+def lose(lock: Alive) -> None:
+    """As a restart of the database does to all."""
+    lock._held.connection.dbapi_connection.close()
+
+
+@pytest.mark.parametrize("job_settings", ["postgres"], indirect=True)
+def test_who_only_looks_whether_a_worker_lives_does_not_end_it(engine: sa.Engine) -> None:
+    mine, other = Alive(engine, "me"), Alive(engine, "me")
+    assert mine.take()
+    succession = Succession(engine, mine)
+    for _ in range(3):
+        lose(mine)
+        assert other.take()
+        assert succession.look()
+        other.release()
+        assert succession.look()
+        assert not other.take()
+    mine.release()
+
+
+@pytest.mark.parametrize("job_settings", ["postgres"], indirect=True)
+def test_a_worker_whose_name_is_anothers_for_good_ends(engine: sa.Engine) -> None:
+    mine, other = Alive(engine, "me"), Alive(engine, "me")
+    assert mine.take()
+    succession = Succession(engine, mine)
+    lose(mine)
+    assert other.take()
+    assert succession.look()
+    assert not succession.look()
+    other.release()
