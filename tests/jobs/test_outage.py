@@ -77,6 +77,17 @@ def test_a_lock_that_a_restart_of_the_database_freed_is_taken_anew(own_postgres:
     engine.dispose()
 
 
+@pytest.mark.slow
+def test_the_server_keeps_no_lock_of_a_machine_that_is_gone(own_postgres: Postgres) -> None:
+    engine = open_engine(own_postgres.url, Outage())
+    limits = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
+    limits["idle_in_transaction_session_timeout"] = "1min"
+    for _ in range(2):  # what the pool resets goes on
+        with engine.connect() as connection:
+            assert {name: connection.scalar(sa.text(f"SHOW {name}")) for name in limits} == limits
+    engine.dispose()
+
+
 def running(_job: Job, events: list[Event]) -> bool:
     return any(event.name == "progress" for event in events)
 

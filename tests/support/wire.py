@@ -58,8 +58,11 @@ class Wire:
                     self.cuts += 1
                     _end(near)
                     self.late.wait(60)
+                    far.sendall(said)
+                    break
                 far.sendall(said)
                 earlier += said
+        with suppress(OSError):
             far.shutdown(socket.SHUT_WR)  # the server reads to the end
         _end(near)
 

@@ -43,9 +43,9 @@ class Taken(Away):
     def card(self, name: str) -> Any:
         return self.here or super().card(name)
 
-    def publish(self, name: str, *_: object, replace: bool) -> int:
-        if not replace:
-            raise ModelExistsError(name)
+    def publish(self, *args: object, **choices: object) -> int:
+        if not choices["replace"]:
+            raise ModelExistsError(str(args[0]))
         return 2
 
 
