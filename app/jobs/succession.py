@@ -16,8 +16,10 @@ from app.jobs.tables import Tables
 
 log = logging.getLogger(__name__)
 
-_LOOKS: Final = 2
-"""What was so once may be so for a moment: after a restart of the database each worker takes its own lock anew."""
+_GONE: Final = 2
+"""Looks, one after the other: after a restart of the database each worker takes its own lock anew."""
+_LOST: Final = 5
+"""More of them: on a busy machine a job may be on its way for seconds."""
 
 
 class Succession:
@@ -50,13 +52,13 @@ class Succession:
         """
         if not self._lock.hold():  # by one that only looks, it may be
             self._refused += 1
-            return self._refused < _LOOKS
+            return self._refused < _GONE
         self._refused = 0
         at_work = self._tables.at_work()
         lost = {job for job in at_work.pop(self._lock.name, ()) if not self._here[job]}
         gone = {name for name in at_work if self._is_gone(name)}
         for job in lost:
-            if self._seen[job] + 1 >= _LOOKS:
+            if self._seen[job] + 1 >= _LOST:
                 log.warning("The job %s was begun, but did not arrive here; it is begun anew.", job)
                 _get_dbos_instance()._sys_db.reenqueue_for_recovery(job, [self._lock.name], QUEUE)
         self._seen = Counter({one: self._seen[one] + 1 for one in gone | lost})
@@ -68,7 +70,7 @@ class Succession:
         if not lock.take():
             return False
         try:
-            if self._seen[name] + 1 >= _LOOKS:
+            if self._seen[name] + 1 >= _GONE:
                 log.warning("The worker %s is gone; its jobs go on elsewhere.", name)
                 DBOS._recover_pending_workflows([name])
         finally:
