@@ -27,7 +27,7 @@ from typing import Final
 import httpx2
 import psycopg
 
-from benchmarks.cluster_load import Load, hand_in
+from benchmarks.cluster_load import AFTERWARDS, Load, hand_in
 from benchmarks.gate import Gate
 from benchmarks.postgres import Postgres
 from benchmarks.servers import ROOT, free_port
@@ -248,7 +248,7 @@ def under_attack(
         tell(name)
         fall()
         time.sleep(_PAUSE_S)
-    load.phase = "after it"
+    load.phase = AFTERWARDS
     load.join()
     return load
 

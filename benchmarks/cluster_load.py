@@ -24,6 +24,10 @@ _PATIENCE_S: Final = 900
 _LOST_S: Final = 900
 """A job that has not ended by then is called lost."""
 _POLL_S: Final = 0.3
+_CLASSIFY_S: Final = 0.1
+_AFTERWARDS_S: Final = 1.0
+"""Between one question and the next when nothing falls any more: the processors are for the jobs that are left."""
+AFTERWARDS: Final = "after it"
 _ENDS: Final = {"succeeded", "failed", "canceled"}
 
 
@@ -66,6 +70,9 @@ class Load:
 
     def tell(self, trouble: str) -> None:
         self.errors.append(f"{datetime.now(UTC):%H:%M:%S.%f} ({self.phase}) {trouble}")
+
+    def pause(self, seconds: float) -> None:
+        time.sleep(_AFTERWARDS_S if self.phase == AFTERWARDS else seconds)
 
     def unexpected(self) -> dict[tuple[str, int], int]:
         """Answers that are neither good nor an invitation to come again."""
@@ -110,7 +117,7 @@ def _client(load: Load, url: str, share: range, seed: int) -> None:
 def _followed(load: Load, http: httpx2.Client, job: dict[str, Any]) -> dict[str, Any]:
     give_up = time.monotonic() + _LOST_S
     while job["status"] not in _ENDS and time.monotonic() < give_up:
-        time.sleep(_POLL_S)
+        load.pause(_POLL_S)
         job = _ask(load, http, {"method": "GET", "url": f"/v1/jobs/{job['id']}"})
     if job["status"] not in _ENDS:
         load.tell(f"{job['id']} ({job['kind']}) did not end: {job}")
@@ -126,7 +133,7 @@ def _classify(load: Load, url: str) -> None:
                 http,
                 {"method": "POST", "url": "/v1/classify", "params": {"model": "imagenet"}, "content": picture},
             )
-            time.sleep(0.1)
+            load.pause(_CLASSIFY_S)
 
 
 def _ask(load: Load, http: httpx2.Client, request: dict[str, Any]) -> dict[str, Any]:
