@@ -16,7 +16,7 @@ from app.jobs.tables import Tables
 
 log = logging.getLogger(__name__)
 
-_GONE: Final = 2
+_GONE: Final = 3
 """Looks, one after the other: after a restart of the database each worker takes its own lock anew."""
 _LOST: Final = 5
 """More of them: on a busy machine a job may be on its way for seconds."""
@@ -65,7 +65,7 @@ class Succession:
         return True
 
     def _is_gone(self, name: str) -> bool:
-        """The second time its jobs are put back, while nobody else can do so or take its name."""
+        """If it was so for long its jobs are put back, while nobody else can do so or take its name."""
         lock = Alive(self._engine, name)
         if not lock.take():
             return False

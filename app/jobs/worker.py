@@ -117,7 +117,7 @@ class Worker:
                     self._outage.is_over()
             except (QueueDownError, StorageFullError) as error:  # what runs goes on meanwhile
                 self._outage.failed(error.__cause__ or error)
-                self._stop.wait(_REAP_S)
+                self._stop.wait(_IDLE_S)  # not longer: others would take this worker for gone once it is back
         self._engine.stop()
         for thread in tuple(self._alone):
             thread.join()
