@@ -24,6 +24,11 @@ _DOWN: Final = "The queue of the jobs cannot be reached."
 _WAIT_S: Final = 0.1
 _LINE: Final = {"connect_timeout": 3, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3}
 """A machine that is gone is noticed within 11 seconds; one that lives but does not answer is not, without patience."""
+_FOR_THE_SERVER: Final = (
+    "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; "
+    "SET idle_in_transaction_session_timeout = '60s'"
+)
+"""By itself it keeps the locks of a machine that is gone for two hours, also that of a worker's name."""
 _NO_ROOM: Final = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 
@@ -71,11 +76,14 @@ def _open_postgres(url: str, outage: Outage, patience_s: float | None) -> sa.Eng
             raise psycopg.OperationalError("connection failed: the database was away a moment ago")
         try:
             connection = _Impatient.connect(*arguments, **options)
+            connection.outage, connection.patience_s = outage, patience_s
+            connection.autocommit = True  # else a rollback would undo it
+            connection.execute(_FOR_THE_SERVER)
+            connection.autocommit = False
         except BaseException as error:  # whatever it is, another may try
             outage.failed(error)
             raise
         outage.is_over()
-        connection.outage, connection.patience_s = outage, patience_s
         return connection
 
     return engine

@@ -41,8 +41,10 @@ class Outage:
         """Something could not be reached, which the log is told of once a minute."""
         with self._changing:
             now = time.monotonic()
+            if self._began is None or self._trying:  # who was not let try does not put off the next who may
+                self._next_try = now + _TRY_S
             self._began = now if self._began is None else self._began
-            self._trying, self._next_try = False, now + _TRY_S
+            self._trying = False
             silent = now < self._next_line
             if not silent:
                 self._next_line, self._told = now + _TELL_S, True

@@ -24,6 +24,7 @@ from app.jobs.job import (
     Job,
     JobExpiredError,
     Order,
+    QueueDownError,
     QueueLimits,
     Status,
     TooManyJobsError,
@@ -94,7 +95,10 @@ class JobQueue:
                     self._files.check_room()
                     if upload and order.upload is not None:
                         self._files.keep(identity, upload, order.upload)
-                    self._enqueue(identity, order, digest, upload)
+                    with reaching():
+                        self._enqueue(identity, order, digest, upload)
+                except QueueDownError:  # the order may be taken, or be so yet; an upload of none is swept after an hour
+                    raise
                 except Exception:
                     if upload:
                         self._discard_unused(identity, upload)
@@ -107,10 +111,7 @@ class JobQueue:
         return self._outlook.whole([same(found, digest)])[0]
 
     def _discard_unused(self, identity: str, upload: str) -> None:
-        """Unless the database cannot say: it may have taken the order whose answer was lost.
-
-        What is left of an order that it did not take is swept after an hour.
-        """
+        """Unless the database cannot say."""
         with suppress(sa.exc.SQLAlchemyError):
             found = self._found(identity)
             if found is None or not uses(found, upload):

@@ -54,11 +54,15 @@ class Tables:
         found = self._rows(sa.select(jobs.attributes).where(jobs.workflow_uuid == identity))
         return next((attributes for (attributes,) in found if attributes), {})
 
-    def workers_at_work(self) -> set[str]:
-        """The names of all workers that have jobs, be they alive or not."""
+    def at_work(self) -> dict[str, set[str]]:
+        """The jobs of all workers that have some, be they alive or not, by the names of the workers."""
         jobs = self._jobs.c
-        query = sa.select(jobs.executor_id).where(jobs.name == WORKFLOW, jobs.status == "PENDING").distinct()
-        return {name for (name,) in self._rows(query) if name}
+        query = sa.select(jobs.executor_id, jobs.workflow_uuid).where(jobs.name == WORKFLOW, jobs.status == "PENDING")
+        found: dict[str, set[str]] = {}
+        for name, identity in self._rows(query):
+            if name:
+                found.setdefault(name, set()).add(identity)
+        return found
 
     def ended_before(self, moment: datetime) -> list[str]:
         jobs = self._jobs.c

@@ -1,7 +1,7 @@
 """The worker: takes jobs from the queue, runs them all on one engine, and tells how they go.
 
-A worker that dies leaves its jobs marked as its own; whoever finds its name's lock free puts them back into the queue,
-and they go on from their last checkpoint.
+A worker that dies leaves its jobs marked as its own; others put them back into the queue (see `succession`), and they
+go on from their last checkpoint.
 """
 
 import asyncio
@@ -19,19 +19,20 @@ from torch import Tensor
 
 from app.jobs import dbos_log
 from app.jobs.checkpoint import packed, unpacked
-from app.jobs.database import Alive
+from app.jobs.database import Alive, reaching
 from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, cancel_unwanted, run_alone
 from app.jobs.failure import failure
-from app.jobs.files import PREVIEW, UPLOAD, FileStore
-from app.jobs.job import DeadlineExceededError, Status
+from app.jobs.files import PREVIEW, UPLOAD, FileStore, StorageDownError, StorageFullError
+from app.jobs.job import DeadlineExceededError, QueueDownError, Status
 from app.jobs.kinds.evaluation import evaluation
 from app.jobs.kinds.images import JobResult, Tasks, preview_file
 from app.jobs.kinds.training import TrainingJobs
 from app.jobs.outage import Outage
 from app.jobs.params import CORRECTION, EVALUATION, MODEL
-from app.jobs.patience import StorePatience
+from app.jobs.patience import Patience, hand_on
 from app.jobs.queue import QUEUE, VERSION
 from app.jobs.remains import Remains
+from app.jobs.succession import Succession
 from app.jobs.tables import SERIALIZER, STREAM, WORKFLOW, Tables
 from app.jobs.workers import Account
 from app.jobs.writer import Writer
@@ -78,8 +79,8 @@ class Worker:
         self._database, self._files, self._device = engine, files, device
         self._outage = outage
         self._tasks, self._training_jobs = tasks, training_jobs
-        self._lock, self._name, self._at_once = lock, lock.name, running
-        self._suspected: set[str] = set()
+        self._name, self._at_once = lock.name, running
+        self._succession = Succession(engine, lock)
         self._tracing = tracing
         self._account = Account(engine, lock.name, device, device_bytes)
         self._keep = keep
@@ -91,7 +92,8 @@ class Worker:
         self._alone: set[threading.Thread] = set()
         self._writer = Writer()
         self._stop = threading.Event()
-        self._patience = StorePatience(self._stop.is_set)
+        self._with_store = Patience(StorageDownError, Outage("The store of the jobs' files"), self._stop.is_set)
+        self._with_database = Patience(QueueDownError, outage, self._stop.is_set)
 
     def run(self) -> None:
         """Take jobs until `stop` is called from another thread or a signal handler."""
@@ -100,20 +102,22 @@ class Worker:
         while not self._stop.wait(_POLL_S if self._ours else _IDLE_S):
             now = time.monotonic()
             try:
-                cancel_unwanted(self._ours, self._tables.states)
-                if now - looked > _REAP_S:
-                    self._stay_alive()
-                    self._account.tell()
-                    self._take_over()
-                    looked = now
-                if now - swept > _SWEEP_S:
-                    swept = now
-                    self._remains.sweep(self._keep)
+                with reaching():
+                    cancel_unwanted(self._ours, self._tables.states)
+                    if now - looked > _REAP_S:
+                        self._account.tell()
+                        if not self._succession.look():
+                            log.error("The name %s is another worker's since the database was away.", self._name)
+                            self.stop()
+                        looked = now
+                    if now - swept > _SWEEP_S:
+                        swept = now
+                        self._remains.sweep(self._keep)
                 if self._outage.lasts:
                     self._outage.is_over()
-            except sa.exc.OperationalError as error:  # the database is away: what runs goes on meanwhile
-                self._outage.failed(error)
-                self._stop.wait(_REAP_S)
+            except (QueueDownError, StorageFullError) as error:  # what runs goes on meanwhile
+                self._outage.failed(error.__cause__ or error)
+                self._stop.wait(_IDLE_S)  # not longer: others would take this worker for gone once it is back
         self._engine.stop()
         for thread in tuple(self._alone):
             thread.join()
@@ -131,10 +135,10 @@ class Worker:
     def _launch(self) -> None:
         @DBOS.step(name="run")
         async def step(identity: str, kind: str, choices: dict[str, Any], upload: str | None) -> dict[str, Any]:
-            parent = await asyncio.to_thread(self._tables.attributes_of, identity)
-            span = self._tracing.span(f"job {kind}", parent.get("traceparent"), job=identity)
+            order = await self._order_of(identity)
+            span = self._tracing.span(f"job {kind}", order.get("traceparent"), job=identity)
             with span, self._account.counted(identity, kind) as result:
-                result.update(await self._perform(identity, kind, choices, upload))
+                result.update(await self._perform(identity, kind, choices, upload, order.get("owner")))
             return result
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=_RECOVERIES)
@@ -142,11 +146,12 @@ class Worker:
             identity: str, kind: str, choices: dict[str, Any], upload: str | None = UPLOAD
         ) -> dict[str, Any]:
             record: dict[str, Any] | None = None
-            try:
-                record = await step(identity, kind, choices, upload)
-                return record
-            finally:  # not sooner: a job that is begun once more before its record is kept needs its upload
-                await asyncio.wrap_future(self._writer.afterwards(partial(self._tidy, identity, record)))
+            with self._succession.having(identity):
+                try:
+                    record = await step(identity, kind, choices, upload)
+                    return record
+                finally:  # not sooner: a job that is begun once more before its record is kept needs its upload
+                    await asyncio.wrap_future(self._writer.afterwards(partial(self._tidy, identity, record)))
 
         DBOS(
             config={
@@ -165,8 +170,15 @@ class Worker:
             QUEUE, worker_concurrency=self._at_once, polling_interval_sec=_POLL_S, on_conflict="always_update"
         )
 
+    async def _order_of(self, identity: str) -> Mapping[str, Any]:
+        """What it said beside its input; the database may go away as soon as it has given the job to this worker."""
+        try:
+            return await self._with_database.until_done(reaching()(self._tables.attributes_of), identity)
+        except EngineStoppedError:
+            return await hand_on()
+
     async def _perform(
-        self, identity: str, kind: str, choices: Mapping[str, Any], upload: str | None
+        self, identity: str, kind: str, choices: Mapping[str, Any], upload: str | None, owner: str | None
     ) -> dict[str, Any]:
         news: News = asyncio.Queue()
         record: dict[str, Any]
@@ -178,16 +190,15 @@ class Worker:
 
         try:
             with self._tracing.span("begin"):
-                run = await self._patience.until_done(self._begin, identity, kind, choices, upload, publish)
+                run = await self._with_store.until_done(self._begin, identity, kind, choices, upload, owner, publish)
             with self._tracing.span("run"):
                 outcome = await asyncio.wrap_future(run.result)
             with self._tracing.span("files", files=len(outcome.files)):
                 for name, data in outcome.files.items():
-                    await self._patience.until_done(self._files.put, identity, name, data)
+                    await self._with_store.until_done(self._files.put, identity, name, data)
             record = {"status": Status.SUCCEEDED.value, "result": outcome.result, "work_s": round(run.seconds, 3)}
         except EngineStoppedError:
-            await asyncio.Event().wait()  # the process ends; returning would end the job
-            raise
+            return await hand_on()
         except CanceledError:
             record = {"status": "canceled"}
         except DeadlineExceededError:
@@ -201,7 +212,13 @@ class Worker:
         return record
 
     def _begin(
-        self, identity: str, kind: str, choices: Mapping[str, Any], upload: str | None, publish: Publish
+        self,
+        identity: str,
+        kind: str,
+        choices: Mapping[str, Any],
+        upload: str | None,
+        owner: str | None,
+        publish: Publish,
     ) -> Run[JobResult]:
         """Into the engine; slow where a model must be loaded first."""
         self._training_jobs.models.refresh()
@@ -211,7 +228,6 @@ class Worker:
         algorithm: Algorithm[JobResult] | Steps[JobResult]
         if kind == MODEL:
             archive = self._files.open_kept(identity, upload or UPLOAD)
-            owner = self._tables.attributes_of(identity).get("owner")
             algorithm = self._training_jobs.teach(identity, choices, archive, resume, owner=owner)
         elif kind == EVALUATION:
             archive = self._files.open_kept(identity, upload or UPLOAD)
@@ -281,24 +297,3 @@ class Worker:
             self._remains.tidy(identity, record)
         except Exception:  # the job has its end; the next sweep deletes what is left
             log.warning("Files that the job %s needed are still there.", identity, exc_info=True)
-
-    def _stay_alive(self) -> None:
-        if not self._lock.hold():
-            log.error("The name %s is another worker's since the database was away; this one ends.", self._name)
-            self.stop()
-
-    def _take_over(self) -> None:
-        """Put the jobs of dead workers back into the queue.
-
-        Dead is whose lock is free twice: after a restart of the database each takes its own anew.
-        """
-        free = set()
-        for name in self._tables.workers_at_work() - {self._name}:
-            lock = Alive(self._database, name)
-            if lock.take():
-                free.add(name)
-                if name in self._suspected:
-                    log.warning("The worker %s is gone; its jobs go on elsewhere.", name)
-                    DBOS._recover_pending_workflows([name])
-                lock.release()
-        self._suspected = free

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from socket import socket
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import uuid4
 
 from fastapi import Request
@@ -26,6 +26,8 @@ DROPPED_BYTES: Final = 512 * 1024 * 1024
 DROPPED_S: Final = 30.0
 STALL_S: Final = 60.0
 """In which a client takes nothing of an answer that does not fit into the system's buffers; then it is given up."""
+_TOGETHER: Final = 64 * 1024
+"""Bytes that are copied rather than written after the head."""
 PIPELINED: Final = 100
 """Requests that wait behind another on their connection; with so many no more is read."""
 _TOO_LARGE: Final = f"The request's line and headers have more than {HEAD_BYTES:,} bytes."
@@ -45,10 +47,38 @@ class HttpServer(Server):
 
 
 class _Line:
-    """What an answer sees of its transport: closing it under a client that still sends would lose the answer."""
+    """What an answer sees of its transport: closing it under a client that still sends would lose the answer.
 
-    def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
-        self.write, self.is_closing, self.close = transport.write, transport.is_closing, close
+    Its head goes out together with what follows it at once: a process that is killed between them would leave half of
+    an answer, which nobody can ask for again.
+    """
+
+    def __init__(
+        self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop, close: Callable[[], None]
+    ) -> None:
+        self._write, self._loop, self._close = transport.write, loop, close
+        self.is_closing = transport.is_closing
+        self._head: bytes | None = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head == b"":
+            self._head = data
+            self._loop.call_soon(self._send_head)  # at the latest: of a stream it may be all for a while
+        elif self._head is not None and len(data) <= _TOGETHER:
+            data, self._head = self._head + data, None
+            self._write(data)
+        else:
+            self._send_head()
+            self._write(data)
+
+    def close(self) -> None:
+        self._send_head()
+        self._close()
+
+    def _send_head(self) -> None:
+        if self._head:
+            self._write(self._head)
+        self._head = None
 
 
 class _Flow(FlowControl):
@@ -69,7 +99,6 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport, lambda: len(self.pipeline) < PIPELINED)
-        self._line: Any = _Line(transport, self._close_gently)
         self._began, self._head_is_open, self._head_bytes = False, True, 0
         self._is_refused = self._head_is_too_large = self._drops = self._closes = False
         self.parser: Any = DeafParser(self)
@@ -129,7 +158,7 @@ class Connection(HttpToolsProtocol):
             self._head_is_too_large = True
             raise ValueError(_TOO_LARGE)  # the parser stops, and uvicorn calls `send_400_response`
         super().on_headers_complete()
-        self.cycle.transport = self._line
+        self.cycle.transport = cast("asyncio.Transport", _Line(self.transport, self.loop, self._close_gently))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from app.vision.av1 import Av1Error, as_picture, coded_sizes
+from app.vision.resampling import Window
 
 Canvas = NDArray[np.uint8]
 """8-bit RGB `(H, W, 3)`."""
@@ -129,17 +130,21 @@ class Picture:
 
     def canvas(self, preprocessing: Preprocessing) -> Canvas:
         """What a network with this preprocessing sees of the picture, `(crop, crop, 3)`."""
-        return preprocess(self.image, preprocessing)
+        return _window(*self.image.size, preprocessing).of_image(self.image)
 
     def pixels(self) -> Canvas:
         """The picture as it was read, `(H, W, 3)`."""
         return np.array(self.image)
 
 
-def preprocess(image: Image.Image, preprocessing: Preprocessing) -> Canvas:
-    """Bicubic, antialiased resize of the centre of an RGB image to the canvas."""
-    size = (preprocessing.crop, preprocessing.crop)
-    return np.array(image.resize(size, Image.Resampling.BICUBIC, box=preprocessing.box(*image.size)))
+def preprocess(picture: Canvas, preprocessing: Preprocessing) -> Canvas:
+    """Bicubic, antialiased resize of the centre of a picture `(H, W, 3)` to the canvas `(crop, crop, 3)`."""
+    height, width, _ = picture.shape
+    return _window(width, height, preprocessing).of_pixels(picture)
+
+
+def _window(width: int, height: int, preprocessing: Preprocessing) -> Window:
+    return Window.of(width, height, preprocessing.box(width, height), preprocessing.crop)
 
 
 def _open(data: bytes, limits: ImageLimits) -> Image.Image:

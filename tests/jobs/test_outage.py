@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from app.jobs import outage as outages
 from app.jobs.database import Alive, open_engine
 from app.jobs.files import FileStore
 from app.jobs.job import Event, Job, Order, QueueDownError, QueueLimits, Status
@@ -18,6 +19,7 @@ from app.jobs.outage import Outage
 from app.jobs.queue import JobQueue
 from app.settings import Settings
 from benchmarks.postgres import Postgres
+from tests.support.clock import Clock
 from tests.support.paths import ROOT
 from tests.support.postgres import running_postgres
 from tests.support.waiting import ended, wait_until
@@ -44,6 +46,17 @@ def test_one_at_a_time_tries_and_the_log_has_one_line(caplog: pytest.LogCaptureF
     (away, back) = [record.getMessage() for record in caplog.records]
     assert away == "The sea cannot be reached (no water); it is tried again all the while."
     assert "The sea is back" in back
+
+
+def test_who_is_not_let_try_does_not_put_off_who_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(outages, "time", clock)
+    outage = Outage()
+    outage.failed(OSError("no water"))
+    while not outage.may_try():
+        outage.failed(OSError("there was none a moment ago"))
+        clock.sleep(0.3)
+        assert clock.now < 2
 
 
 @pytest.fixture
@@ -74,6 +87,17 @@ def test_a_lock_that_a_restart_of_the_database_freed_is_taken_anew(own_postgres:
     assert until_back(other.take)
     assert not until_back(mine.hold)
     other.release()
+    engine.dispose()
+
+
+@pytest.mark.slow
+def test_the_server_keeps_no_lock_of_a_machine_that_is_gone(own_postgres: Postgres) -> None:
+    engine = open_engine(own_postgres.url, Outage())
+    limits = {"tcp_keepalives_idle": "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3"}
+    limits["idle_in_transaction_session_timeout"] = "1min"
+    for _ in range(2):  # what the pool resets goes on
+        with engine.connect() as connection:
+            assert {name: connection.scalar(sa.text(f"SHOW {name}")) for name in limits} == limits
     engine.dispose()
 
 

@@ -6,7 +6,8 @@ import pytest
 from app.jobs import patience
 from app.jobs.engine import EngineStoppedError
 from app.jobs.files import StorageDownError
-from app.jobs.patience import StorePatience
+from app.jobs.outage import Outage
+from app.jobs.patience import Patience
 
 
 class Away:
@@ -24,12 +25,16 @@ class Away:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "STORE_PAUSE_S", 0)
+    monkeypatch.setattr(patience, "PAUSE_S", 0)
+
+
+def patience_of(*, ends: bool = False) -> Patience:
+    return Patience(StorageDownError, Outage("The store of the jobs' files"), lambda: ends)
 
 
 def test_what_needs_the_store_waits_for_it_and_the_log_is_told_twice(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    store = StorePatience(lambda: False)
+    store = patience_of()
     assert asyncio.run(store.until_done(Away(5).put, "final.png")) == "final.png is there"
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 2
@@ -38,7 +43,7 @@ def test_what_needs_the_store_waits_for_it_and_the_log_is_told_twice(caplog: pyt
 
 
 def test_a_worker_that_leaves_hands_the_job_on() -> None:
-    store = StorePatience(lambda: True)
+    store = patience_of(ends=True)
     with pytest.raises(EngineStoppedError):
         asyncio.run(store.until_done(Away(1).put, "final.png"))
 
@@ -48,4 +53,4 @@ def test_other_failures_are_the_jobs_own() -> None:
         raise ValueError("no picture")
 
     with pytest.raises(ValueError, match="no picture"):
-        asyncio.run(StorePatience(lambda: False).until_done(broken))
+        asyncio.run(patience_of().until_done(broken))

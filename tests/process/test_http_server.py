@@ -12,11 +12,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from select import select
+from typing import Any, ClassVar, cast
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from app.process import http_server
+from app.process.http_server import Connection
 from tests.support.lines import GET, REFUSAL, answers, application, one_answer, problem_in, serving
 
 
@@ -184,3 +186,83 @@ def test_an_empty_line_does_not_hold_a_connection_for_ever(port: int, monkeypatc
         assert one_answer(line).startswith(b"HTTP/1.1 200")
         line.sendall(b"\r\n")
         answers(line)  # comes to its end
+
+
+class Written(Connection):
+    """Keeps what it writes, piece by piece."""
+
+    pieces: ClassVar[list[bytes]] = []
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast("asyncio.Transport", Kept(transport, self.pieces)))
+
+
+class Kept:
+    def __init__(self, transport: asyncio.Transport, pieces: list[bytes]) -> None:
+        self._transport, self._pieces = transport, pieces
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._transport.write(data)
+
+
+@pytest.mark.parametrize("ends", [b"", b"Connection: close\r\n"])
+def test_a_short_answer_is_one_piece_so_that_a_killed_process_leaves_no_half_of_it(ends: bytes) -> None:
+    Written.pieces.clear()
+    with (
+        serving(application, connection=Written) as port,
+        closing(socket.create_connection(("127.0.0.1", port))) as line,
+    ):
+        line.sendall(GET.replace(b"\r\n\r\n", b"\r\n" + ends + b"\r\n"))
+        answer = one_answer(line)
+    assert Written.pieces == [answer]
+    assert answer.endswith(b"\r\n\r\n" + REFUSAL)
+
+
+def test_the_head_of_an_answer_that_goes_on_later_does_not_wait_for_it() -> None:
+    seen = threading.Event()
+
+    async def later(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"3")]})
+        await asyncio.to_thread(seen.wait, 20)
+        await send({"type": "http.response.body", "body": b"yes"})
+
+    with serving(later) as port, closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.settimeout(20)
+        line.sendall(GET)
+        head = line.recv(65536)
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert head.endswith(b"\r\n\r\n")
+        seen.set()
+        assert line.recv(65536) == b"yes"
+
+
+@pytest.mark.parametrize(("method", "status", "body"), [(b"HEAD", 200, b"xyz"), (b"GET", 204, b""), (b"GET", 304, b"")])
+def test_an_answer_without_a_body_is_its_head(method: bytes, status: int, body: bytes) -> None:
+    async def bare(_scope: Scope, _receive: Receive, send: Send) -> None:
+        length = [(b"content-length", b"3")] * bool(body)
+        await send({"type": "http.response.start", "status": status, "headers": length})
+        await send({"type": "http.response.body", "body": body})
+
+    with serving(bare) as port, closing(socket.create_connection(("127.0.0.1", port))) as line:
+        for _ in range(2):
+            line.settimeout(20)
+            line.sendall(GET.replace(b"GET", method))
+            answer = line.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 %d " % status)
+            assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_large_body_is_whole() -> None:
+    async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        await send({"type": "http.response.body", "body": b"y" * 10})
+
+    with serving(large) as port, closing(socket.create_connection(("127.0.0.1", port))) as line:
+        line.sendall(GET)
+        _, _, body = answers(line).partition(b"\r\n\r\n")
+    assert (body.count(b"x"), body.count(b"y")) == (100_000, 10)

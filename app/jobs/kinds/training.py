@@ -126,6 +126,7 @@ class TrainingJobs:
         """
         record = {**taught.record, "training": {**taught.record["training"], "job": identity}}
         version: int | None = None
+        looked = False
         while version is None:
             try:
                 before = self._check_name(name, identity, owner, replace=replace)
@@ -133,8 +134,14 @@ class TrainingJobs:
                     record["owner"] = belongs
                 version = self.models.publish(name, record, taught.files, replace=replace or before is not None)
             except StorageDownError:
+                looked = False
                 yield Pause()  # here it can be canceled, or go on elsewhere
                 time.sleep(_STORE_PAUSE_S)
+            except ModelExistsError:  # perhaps our own, which the store took before it went away
+                if looked:
+                    raise
+                looked = True
+                self.models.refresh()
         files = {f"worst-{number:02}.jpg": one.thumbnail for number, one in enumerate(taught.worst, 1)}
         result: dict[str, Any] = {
             "model": name,

@@ -1,7 +1,6 @@
-"""What a network sees of a picture, and how its gradient comes back to the pixels: Pillow's resize and its adjoint."""
+"""What a network sees of a picture, and how its gradient comes back to the pixels: the resize and its adjoint."""
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from app.vision.image import Canvas, Preprocessing, preprocess
@@ -13,7 +12,7 @@ Region = tuple[slice, slice]
 class ResizeOperator:
     """What a network with this preprocessing sees of a picture `(H, W, 3)`; without one, the picture itself.
 
-    `region` are the rows and columns that reach the canvas. Forward it is Pillow's real resize, backward the adjoint of
+    `region` are the rows and columns that reach the canvas. Forward it is the real resize, backward the adjoint of
     that linear map (without its rounding), so that what is optimised is what is served.
     """
 
@@ -32,7 +31,7 @@ class ResizeOperator:
         """What the network sees of a picture `(H, W, 3)`, by the real resize of the classification path: `(crop, crop,
         3)`.
         """
-        return picture if self._fit is None else preprocess(Image.fromarray(picture), self._fit)
+        return picture if self._fit is None else preprocess(picture, self._fit)
 
     def project(self, region: Tensor) -> Tensor:
         """The canvas `(3, crop, crop)` of the region's values `(3, h, w)`, not rounded."""
@@ -56,7 +55,7 @@ class ResizeOperator:
 
 
 def _weights(size: int, length: int, start: float, stop: float) -> tuple[Tensor, slice]:
-    """Pillow's antialiased bicubic resize of `start..stop` of a line to `size` pixels, as a matrix.
+    """The antialiased bicubic resize of `start..stop` of a line to `size` pixels, as a matrix.
 
     Its columns are those pixels of the line that count, which the slice names.
     """
