@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from app.vision.classifier import Classifier
-from app.vision.networks.layers import capture
+from app.vision.networks.frozen_network import frozen_network
+from app.vision.networks.layers import capture, is_spatial
 from app.vision.openmp import sleep_while_waiting
 
 if TYPE_CHECKING:
@@ -200,13 +201,23 @@ def _answer_pass(asks: Sequence[Ask]) -> list[Answer | Exception]:
     canvases = canvases.contiguous(memory_format=torch.channels_last)
     wants_gradient = asks[0].objective is not None
     names = tuple(dict.fromkeys(name for ask in asks for name in ask.layers))
-    with torch.set_grad_enabled(wants_gradient), capture(backbone.network, names) as layers:
-        features = backbone(canvases.requires_grad_(wants_gradient))
-    seen = [features, *(layers[name] for name in names)]
+    with torch.set_grad_enabled(wants_gradient):
+        seen = _seen(backbone, canvases.requires_grad_(wants_gradient), names)
     leaves = [_Leaves(ask, names, part) for ask, part in zip(asks, _parts(asks, seen), strict=True)]
     if wants_gradient:
         _pull_back(canvases, seen, leaves)
     return [leaf.answer() for leaf in leaves]
+
+
+def _seen(backbone: "Backbone", canvases: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
+    """The features, and the activations of these layers; raises `UnknownLayerError`."""
+    if canvases.device.type == "cpu" and (frozen := frozen_network(backbone, layers)):
+        seen = frozen(canvases)
+        if all(is_spatial(activations) for activations in seen[1:]):
+            return list(seen)
+    with capture(backbone.network, layers) as captured:
+        features = backbone(canvases)
+    return [features, *(captured[layer] for layer in layers)]
 
 
 def _parts(asks: Sequence[Ask], seen: Sequence[Tensor]) -> Iterator[list[Tensor]]:

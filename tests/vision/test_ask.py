@@ -83,7 +83,7 @@ def test_an_ask_gets_the_same_bits_alone_and_in_company(models: ModelRepository,
 def test_classifiers_of_one_backbone_share_its_pass(models: ModelRepository, classifier: Classifier) -> None:
     other = Classifier(classifier.card, classifier.backbone, torch.nn.Linear(1280, 2), classifier.labels)
     passes = []
-    hook = classifier.backbone.register_forward_hook(lambda *_: passes.append(1))
+    hook = classifier.backbone.network.get_submodule("_fc").register_forward_hook(lambda *_: passes.append(1))
     answers = answer([Ask(classifier, canvases(1), tabby), Ask(other, canvases(1), lambda seen: seen.logits[:, 1])])
     hook.remove()
     assert [given(one).logits.shape for one in answers] == [(1, 1000), (1, 2)]
@@ -92,7 +92,9 @@ def test_classifiers_of_one_backbone_share_its_pass(models: ModelRepository, cla
 
 def test_many_asks_run_in_passes_of_bounded_size(classifier: Classifier) -> None:
     sizes: list[int] = []
-    hook = classifier.backbone.register_forward_hook(lambda _module, _inputs, output: sizes.append(len(output)))
+    hook = classifier.backbone.network.get_submodule("_fc").register_forward_hook(
+        lambda _module, _inputs, output: sizes.append(len(output))
+    )
     answer([Ask(classifier, canvases(3, size=224, seed=seed)) for seed in range(4)])
     hook.remove()
     assert sizes == [6, 6]

@@ -36,13 +36,13 @@ class SameConv2d(nn.Conv2d):
 @fx.wrap  # a call of its own in traced graphs, where a tensor has no size yet
 def _pad(x: Tensor, kernels: Sequence[int], strides: Sequence[int]) -> Tensor:
     height, width = (
-        _same_padding(int(size), kernel, stride)
+        same_padding(int(size), kernel, stride)
         for size, kernel, stride in zip(x.shape[-2:], kernels, strides, strict=True)
     )
     return functional.pad(x, (*width, *height))
 
 
-def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 

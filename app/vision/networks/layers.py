@@ -77,7 +77,7 @@ def _spatial_outputs(backbone: Backbone) -> Iterator[tuple[str, tuple[int, int, 
             if threading.get_ident() != thread:  # the network answers others meanwhile
                 return
             found.pop(name, None)  # of a module that runs more than once, the last output counts, as in `capture`
-            if _is_spatial(output):
+            if is_spatial(output):
                 found[name] = output
 
         return hook
@@ -106,7 +106,7 @@ def _takes_place(module: nn.Module, before: nn.Module) -> bool:
     return isinstance(module, nn.Identity) and hasattr(before, "norm_mean")
 
 
-def _is_spatial(output: object) -> TypeGuard[Tensor]:
+def is_spatial(output: object) -> TypeGuard[Tensor]:
     return isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[-2:]) > 1
 
 
@@ -126,7 +126,7 @@ def capture(network: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tens
         def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
             if threading.get_ident() != thread:
                 return None
-            if not _is_spatial(output):
+            if not is_spatial(output):
                 raise UnknownLayerError(f"The layer {name!r} has no spatial output.", _nearest(name, modules))
             activations[name] = output
             return output.clone()  # the network goes on with a copy: ResNet adds to it in place
