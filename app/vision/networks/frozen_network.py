@@ -5,7 +5,7 @@ alone, and is a convolution with the turned weights. As autograd has it, the rec
 padding as TensorFlow does another tenth.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import add, iadd
 from typing import Any, Final
 
@@ -44,23 +44,23 @@ def frozen_network(backbone: Backbone, layers: tuple[str, ...]) -> FrozenNetwork
         return None
     modules: dict[str, nn.Module] = dict(backbone.network.named_modules())
     wanted = {outputs[layer] for layer in layers}
-    ends = {}
+    ends: dict[fx.Node, fx.Node] = {}
+    convolutions: dict[fx.Node, FrozenConvolution] = {}
     for node in list(graph.nodes):
         if node.op == "call_function" and node.target is iadd:  # what it would change is given out, or needed again
             node.target = add
-        convolution = modules.get(node.target) if node.op == "call_module" else None
+        convolution = _module(node, modules)
         if isinstance(convolution, nn.Conv2d) and _is_plain(convolution):
             end, rectifier = _rectified(node, modules, wanted)
             name = f"frozen_convolutions.{len(ends)}"  # not below its own name, where the network itself would keep it
-            modules[name] = FrozenConvolution(convolution, rectifier)
             with graph.inserting_after(end):
                 ends[end] = graph.call_module(name, node.args)
+            modules[name] = convolutions[ends[end]] = FrozenConvolution(convolution, rectifier)
             end.replace_all_uses_with(ends[end])
     (output,) = graph.find_nodes(op="output")
     output.args = ((output.args[0], *(ends.get(outputs[layer], outputs[layer]) for layer in layers)),)
-    for node in ends.values():  # what a convolution pulls back for this one alone may be changed in place
-        frozen = modules[node.target]
-        frozen.owns_gradient = len(node.users) == 1 and next(iter(node.users)) in ends.values()
+    for node, frozen in convolutions.items():  # what one convolution pulls back for this one alone may be changed
+        frozen.owns_gradient = len(node.users) == 1 and next(iter(node.users)) in convolutions
     network = fx.GraphModule(modules, graph)
     network.graph.eliminate_dead_code()
     network.recompile()
@@ -68,8 +68,14 @@ def frozen_network(backbone: Backbone, layers: tuple[str, ...]) -> FrozenNetwork
     return lambda pixels: network((pixels - mean) / std)
 
 
+def _module(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:
+    """What the node calls, if that is a module."""
+    return modules.get(str(node.target)) if node.op == "call_module" else None
+
+
 def _has_onednn() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return available and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 def _is_plain(convolution: nn.Conv2d) -> bool:
@@ -88,7 +94,7 @@ def _rectified(start: fx.Node, modules: dict[str, nn.Module], wanted: set[fx.Nod
     node = start
     while node not in wanted and len(node.users) == 1:
         (user,) = node.users
-        module = modules.get(user.target) if user.op == "call_module" else None
+        module = _module(user, modules)
         if type(module) in _RECTIFIERS:
             return user, module
         if not isinstance(module, nn.Identity):
@@ -171,6 +177,7 @@ class FrozenConvolution(nn.Module):
         """On both sides, and by how many zeros the kernel begins: so much more is padded at the end than before."""
         own = self._convolution
         if not isinstance(own, SameConv2d):
+            assert not isinstance(own.padding, str), "it is plain"
             return own.padding, (0, 0)
         pads = [same_padding(*one) for one in zip(shape[2:], own.kernel_size, own.stride, strict=True)]
         return tuple(after for _, after in pads), tuple(after - before for before, after in pads)
@@ -181,7 +188,8 @@ class FrozenConvolution(nn.Module):
 
     def _turned(self) -> Tensor:
         own = self._convolution
-        weight = own.weight.unflatten(0, (own.groups, -1)).transpose(1, 2).flatten(0, 1).flip(2, 3)
+        by_group = own.weight.reshape(own.groups, -1, *own.weight.shape[1:])
+        weight = by_group.transpose(1, 2).flatten(0, 1).flip(2, 3)
         return weight.contiguous(memory_format=torch.channels_last)
 
     def _spread(self, front: Sequence[int], taps: Sequence[Sequence[tuple[int, int, int]]], reach: int) -> Tensor:
