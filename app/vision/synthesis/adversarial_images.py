@@ -1,9 +1,11 @@
 """An adversarial image with all that is to be said of it, measured on the file that is saved, never assumed."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from app.vision.ask import Algorithm, Ask
 from app.vision.classifier import Classifier
@@ -16,7 +18,7 @@ from app.vision.synthesis.patch_attack import DEFAULT_SHARE, PATCH_STEPS, patch
 from app.vision.synthesis.perturbation import Perturbation, difference_of, linf_of, measure, noise_like
 from app.vision.synthesis.robust_attack import robust, robust_steps
 from app.vision.synthesis.scene import Attack, Criterion, Patch, Scene, State, Victim
-from app.vision.synthesis.transformations import Group, Passage, png_of, ways_of
+from app.vision.synthesis.transformations import Group, Passage, canvases_through, png_of, ways_of
 
 
 class TargetIsSourceError(ValueError):
@@ -124,13 +126,17 @@ def adversarial_image(
     scene = Scene(picture, victims)
     attack = yield from _attack(scene, method, norm, epsilon, steps, share, seed, resume)
 
-    png = png_of(attack.picture, _note([victim.classifier for victim in victims], before[0], wanted, method))
-    noisy = (
-        _scrambled(picture, attack.picture, seed)
-        if attack.patch
-        else noise_like(picture, attack.picture, scene.region, seed)
-    )
-    perturbation = measure(picture, attack.picture)
+    with ThreadPoolExecutor(1) as beside:  # of a large picture each of the three files takes half a second and more
+        original = beside.submit(png_of, picture)
+        png = png_of(attack.picture, _note([victim.classifier for victim in victims], before[0], wanted, method))
+        perturbation = measure(picture, attack.picture)
+        change = difference_of(picture, attack.picture, perturbation.amplified)
+        difference = beside.submit(png_of, change)
+        noisy = (
+            _scrambled(picture, attack.picture, seed)
+            if attack.patch
+            else noise_like(picture, attack.picture, scene.region, seed)
+        )
     saved = Picture.read(png, limits)
     verdicts = yield from _verify(victims, before, saved, noisy, limits)
     fooled = _by_all(verdicts)
@@ -142,9 +148,9 @@ def adversarial_image(
         transfer=(yield from _transfer(others, victims[0].criterion, classifier, data, saved, limits)),
         hint=_hint(method, space, attack, verdicts),
         patch=attack.patch,
-        original=png_of(picture),
+        original=original.result(),
         adversarial=png,
-        difference=png_of(difference_of(picture, attack.picture, perturbation.amplified)),
+        difference=difference.result(),
     )
 
 
@@ -207,9 +213,9 @@ def _verify(
     for victim, outcome in zip(victims, before, strict=True):
         classifier, criterion = victim.classifier, victim.criterion
         passages = _passages(classifier, uploaded, list(victim.passages), limits)
-        canvases = [saved.canvas(classifier.backbone.preprocessing), passages["png"].canvas(noisy)]
-        canvases += [passage.canvas(uploaded) for passage in passages.values()]
-        answered = yield Ask(classifier, pixels_of(*canvases), verifies=True)
+        own = pixels_of(saved.canvas(classifier.backbone.preprocessing), passages["png"].canvas(noisy))
+        canvases = torch.cat([own, canvases_through(passages.values(), uploaded)])
+        answered = yield Ask(classifier, canvases, verifies=True)
         again, noise, *through = answered.logits
         verified = {way: criterion.reached(logits) for way, logits in zip(passages, through, strict=True)}
         verdicts.append(

@@ -11,11 +11,10 @@ from torch.nn import functional
 
 from app.vision.ask import Algorithm, Ask
 from app.vision.image import Canvas
-from app.vision.pixels import pixels_of
 from app.vision.synthesis.attacks import RESERVE
 from app.vision.synthesis.quantization import signed_step, whole_levels
 from app.vision.synthesis.scene import Attack, Moment, Scene, State, mean_size
-from app.vision.synthesis.transformations import GROUPS
+from app.vision.synthesis.transformations import GROUPS, Passage, canvases_through
 
 _WEAK: Final = 2.0
 """Logits beyond the reserve up to which a way is still worked on."""
@@ -102,10 +101,14 @@ def _gradient(scene: Scene, plan: _Plan, weak: Sequence[tuple[int, str]], now: M
         ways = [way for whose, way in weak if whose == place]
         chosen = [ways[index] for index in torch.randperm(len(ways), generator=generator)[: plan.views].tolist()]
         passages = [victim.passages[way] for way in chosen]
-        answered = yield scene.ask(victim, pixels_of(*(passage.canvas(picture) for passage in passages)), now)
-        pull = scene.unchanged()
+        answered = yield scene.ask(victim, canvases_through(passages, picture), now)
+        back: dict[tuple[str, int, int], tuple[Passage, list[Tensor]]] = {}
         for passage, gradient in zip(passages, answered.gradient, strict=True):
-            passage.add_pulled_back_(scene.part(pull, passage.region), _blur(gradient, plan.sigma))
+            back.setdefault(passage.geometry, (passage, []))[1].append(gradient)
+        pull = scene.unchanged()
+        for passage, gradients in back.values():  # a canvas is quickly added to, a picture of many megapixels is not
+            gradient = _blur(torch.stack(gradients).sum(0), plan.sigma)
+            passage.add_pulled_back_(scene.part(pull, passage.region), gradient)
         pull /= mean_size(pull)
         total = pull if total is None else total.add_(pull)
     assert total is not None, "somebody is still to be fooled"
@@ -116,7 +119,7 @@ def _check(scene: Scene, picture: Canvas) -> Algorithm[tuple[dict[tuple[int, str
     """The margin of each victim on each way, and how sure the least sure one is of what is saved."""
     margins, score = {}, 1.0
     for place, victim in enumerate(scene.victims):
-        canvases = pixels_of(*(passage.canvas(picture) for passage in victim.passages.values()))
+        canvases = canvases_through(victim.passages.values(), picture)
         checked = yield Ask(victim.classifier, canvases, verifies=True)
         for way, logits in zip(victim.passages, checked.logits, strict=True):
             margins[place, way] = victim.criterion.margin(logits)

@@ -1,7 +1,8 @@
 """What happens to a saved picture on its way: encoded, sent, edited, and decoded again, until a network sees it."""
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Final, Literal
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.vision.image import Canvas, ImageLimits, Picture, Preprocessing
+from app.vision.pixels import pixels_of
 from app.vision.synthesis.resize import Region, ResizeOperator
 
 Group = Literal["file", "messenger", "edit"]
@@ -69,6 +71,11 @@ class Passage:
         )
         self.region: Region = rows, columns
 
+    @property
+    def geometry(self) -> tuple[str, int, int]:
+        """How pixels move on this way: what comes back on all that have it in common may be added up on the canvas."""
+        return (self.way if self.way in {"mirror", "turn"} else "", *self._inset)
+
     def canvas(self, picture: Canvas) -> Canvas:
         """What the network gets to see, `(crop, crop, 3)`."""
         if self.way.startswith("jpeg_q"):
@@ -112,6 +119,12 @@ class Passage:
         image.save(file, "JPEG", quality=quality)
         sent = Picture.read(file.getvalue(), self._limits, preprocessing=self._preprocessing)
         return self._resize.canvas(sent.pixels())
+
+
+def canvases_through(passages: Iterable[Passage], picture: Canvas) -> Tensor:
+    """What becomes of a picture on each way, floats `(n, 3, crop, crop)`, on as many threads as PyTorch may use."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        return pixels_of(*threads.map(lambda passage: passage.canvas(picture), passages))
 
 
 def _half(picture: Canvas) -> Image.Image:

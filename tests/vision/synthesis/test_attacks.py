@@ -18,7 +18,7 @@ from app.vision.synthesis.attacks import Method
 from app.vision.synthesis.perturbation import difference_of, measure, noise_like
 from app.vision.synthesis.quantization import round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
-from app.vision.synthesis.transformations import Passage, ways_of
+from app.vision.synthesis.transformations import Passage, canvases_through, ways_of
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -89,6 +89,29 @@ def test_a_small_change_does_to_the_canvas_what_the_gradient_says(way: str, size
     passage.add_pulled_back_(pulled, gradient)
     expected = float((pulled * step[:, rows, columns]).sum())
     assert (up - down) / 2 == pytest.approx(expected, rel=0.03)
+
+
+def test_what_comes_back_on_ways_of_one_geometry_may_be_added_up_on_the_canvas() -> None:
+    picture = photo(500, 375)
+    ways = ways_of(["messenger", "edit"])
+    passages = [Passage(way, picture, Preprocessing(256, 224), ImageLimits()) for way in ways]
+    alike = [passage for passage in passages if passage.geometry == passages[0].geometry]
+    assert [passage.way for passage in alike] == list(ways_of(["messenger"]))
+    gradients = torch.randn(len(alike), 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    region = alike[0].region
+    one_by_one, together = (torch.zeros(3, *picture[region].shape[:2]) for _ in range(2))
+    for passage, gradient in zip(alike, gradients, strict=True):
+        assert passage.region == region
+        passage.add_pulled_back_(one_by_one, gradient)
+    alike[0].add_pulled_back_(together, gradients.sum(0))
+    assert torch.allclose(one_by_one, together, atol=1e-5)
+
+
+def test_canvases_made_on_several_threads_are_those_made_one_by_one() -> None:
+    picture = photo(500, 375)
+    passages = [Passage(way, picture, Preprocessing(256, 224), ImageLimits()) for way in ways_of(["messenger", "edit"])]
+    one_by_one = pixels_of(*(passage.canvas(picture) for passage in passages))
+    assert torch.equal(canvases_through(passages, picture), one_by_one)
 
 
 def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
