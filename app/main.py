@@ -1,13 +1,12 @@
 """Puts the rings together into an ASGI application."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
 import sys
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypedDict
@@ -120,7 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
         outage = Outage()
         jobs = asyncio.create_task(_open_jobs(settings, outage))
         await asyncio.to_thread(sweep, settings)
-        await asyncio.to_thread(app.openapi)  # kept by FastAPI; the first who asks would hold up all others
+        describing = asyncio.create_task(_describe(app, asyncio.shield(loading)))
         child = Child(settings, after=asyncio.shield(loading)) if settings.worker == "child" else None
         yield {
             "settings": settings,
@@ -132,6 +131,7 @@ def create_app(settings: Settings) -> FastAPI:
             "bundles": export.Bundles(settings),
         }
         loading.cancel()
+        describing.cancel()
         if following:
             following.cancel()
         if child:
@@ -229,6 +229,12 @@ async def _load(predictor: Predictor) -> None:
         log.exception("The default model %s cannot be loaded.", predictor.default_model)
 
 
+async def _describe(app: FastAPI, after: Awaitable[object]) -> None:
+    """FastAPI keeps it; the first who asks would hold up all others. Nobody who waits for a model waits for this."""
+    await after
+    await asyncio.to_thread(app.openapi)
+
+
 async def _follow(models: ModelRepository) -> None:
     while True:
         try:
@@ -245,7 +251,6 @@ def serve(settings: Settings) -> None:
     # uvicorn raises the signal once more when all is answered; then, and before it listens, the process just ends.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keep_big_blocks()
-    gc.freeze()  # a full collection looked at all that torch brings along, and held up every answer for half a second
     logs.configure(settings.log_level, settings.log_format)
     close_to_others(settings)
     warnings.filterwarnings("ignore", module="PIL")  # odd EXIF in users' files is no business of the log

@@ -70,9 +70,12 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; INKBLOT_PORT.", min=0, max=65535)] = None,
 ) -> None:
     """Serve the API until Ctrl-C or SIGTERM. All settings are INKBLOT_* variables of the environment."""
-    from app import main as service
-    from app.process.places import CannotServeError
-    from app.settings import Settings, SettingsError
+    from app.process.memory import nothing_collected
+
+    with nothing_collected():
+        from app import main as service
+        from app.process.places import CannotServeError
+        from app.settings import Settings, SettingsError
 
     given: dict[str, Any] = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
     try:
@@ -87,10 +90,13 @@ def worker(
     child: Annotated[bool, typer.Option("--child", hidden=True, help="End with standard input.")] = False,
 ) -> None:
     """Do the slow work of services that run with INKBLOT_WORKER=external, until Ctrl-C or SIGTERM."""
-    from app.process.places import CannotServeError
-    from app.process.worker import work
-    from app.settings import Settings, SettingsError
-    from app.vision.serving.predictor import DeviceUnavailableError
+    from app.process.memory import nothing_collected
+
+    with nothing_collected():
+        from app.process.places import CannotServeError
+        from app.process.worker import work
+        from app.settings import Settings, SettingsError
+        from app.vision.serving.predictor import DeviceUnavailableError
 
     try:
         work(Settings.from_environ(os.environ), is_child=child)

@@ -1,11 +1,12 @@
 """When what malloc keeps is given back: at rest after work, and once."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
-from app.process.memory import give_back_at_rest
+from app.process.memory import give_back_at_rest, nothing_collected
 
 
 class _EndError(Exception):
@@ -78,3 +79,15 @@ print(kept > before + 200)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "True"
+
+
+def test_what_is_made_while_nothing_is_collected_is_never_looked_at() -> None:
+    frozen = gc.get_freeze_count()
+    try:
+        with nothing_collected():
+            assert not gc.isenabled()
+            kept = [[] for _ in range(10_000)]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() >= frozen + len(kept)
+    finally:
+        gc.unfreeze()

@@ -7,27 +7,24 @@ a further head then costs two multiplications of matrices.
 
 import json
 import logging
-import os
-import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import PIL
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from app.vision.feature_space import UNKNOWN
 from app.vision.serving.calibration import calibration_canvases, calibration_digest
+from app.vision.serving.measurements import processor_of, write_measurement
 from app.vision.serving.openvino_runtime import openvino_version, weights_digest
 from app.vision.serving.second_look import NEAR, near_boundary
 
@@ -207,20 +204,9 @@ def _key(backbone: "Backbone", candidates: Sequence[Candidate]) -> str:
     versions = (torch.__version__, openvino_version(), np.__version__, PIL.__version__)
     names = [candidate.name for candidate in candidates]
     digest = sha256(weights_digest(backbone))
-    digest.update(f"{versions} {backbone.preprocessing} {_processor(backbone.mean.device)} {names}".encode())
+    digest.update(f"{versions} {backbone.preprocessing} {processor_of(backbone.mean.device)} {names}".encode())
     digest.update(calibration_digest().encode())
     return digest.hexdigest()[:16]
-
-
-def _processor(device: torch.device) -> str:
-    """Its name and its instructions; where the system does not tell them, its kind."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    return "\n".join(line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part")))
 
 
 def _read(path: Path) -> Calibration | None:
@@ -235,13 +221,6 @@ def _read(path: Path) -> Calibration | None:
 
 
 def _write(calibration: Calibration, path: Path) -> None:
-    tensors: dict[str, Any] = {_EXACT: calibration.precise, **calibration.quick}
     milliseconds = {_EXACT: calibration.precise_ms, **calibration.quick_ms}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft, name = tempfile.mkstemp(dir=path.parent, prefix=".draft-")
-    os.close(draft)
-    try:
-        save_file(tensors, name, metadata={"milliseconds": json.dumps(milliseconds)})
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    tensors = {_EXACT: calibration.precise, **calibration.quick}
+    write_measurement(path, tensors, {"milliseconds": json.dumps(milliseconds)})

@@ -106,3 +106,64 @@ def test_reduced_precision_is_measured_like_everything_else(loaded: tuple[Backbo
     reduced = TorchFeatureExtractor(backbone, CPU, torch.bfloat16)
     assert reduced.name == "torch cpu bfloat16"
     assert reduced(canvases(1)).dtype is torch.float32
+
+
+class Counted:
+    """An implementation that counts its calls, and is as right as what it calls."""
+
+    best_batch = 1
+
+    def __init__(self, forward: TorchFeatureExtractor, name: str = "counted") -> None:
+        self.forward, self.name, self.calls = forward, name, 0
+
+    def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
+        self.calls += 1
+        return self.forward(canvases)
+
+
+def test_the_quickest_is_timed_once_and_checked_at_each_start(
+    loaded: tuple[Backbone, nn.Linear], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = Counted(TorchFeatureExtractor(loaded[0], CPU))
+    candidates: list[object] = [quick]
+    monkeypatch.setattr(runtimes, "_cpu_candidates", lambda *_: candidates)
+    times = iter([5.0, 1.0] * 4)  # of PyTorch and of the candidate, in turns
+    monkeypatch.setattr(runtimes, "_timed", lambda *_: next(times))
+
+    def chosen() -> object:
+        return quickest_extractor(*loaded, device=CPU, engine="auto", cache_dir=tmp_path, threads=1)
+
+    assert chosen() is quick
+    assert chosen() is quick  # nothing is left to be timed with
+    assert quick.calls == 2
+    candidates[:] = [Wrong()]
+    times = iter([5.0] * 4)
+    assert isinstance(chosen(), TorchFeatureExtractor)  # what was quickest once, and is wrong now
+
+
+def test_a_machine_that_was_busy_for_a_moment_is_measured_again(
+    loaded: tuple[Backbone, nn.Linear], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = Counted(TorchFeatureExtractor(loaded[0], CPU))
+    monkeypatch.setattr(runtimes, "_cpu_candidates", lambda *_: [quick])
+    times = iter([1.0, 5.0] * 4 + [5.0, 1.0] * 4)
+    monkeypatch.setattr(runtimes, "_timed", lambda *_: next(times))
+    first, second = (
+        quickest_extractor(*loaded, device=CPU, engine="auto", cache_dir=tmp_path, threads=1) for _ in range(2)
+    )
+    assert isinstance(first, TorchFeatureExtractor)
+    assert second is quick
+
+
+def test_a_damaged_measurement_is_made_anew(
+    loaded: tuple[Backbone, nn.Linear], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = Counted(TorchFeatureExtractor(loaded[0], CPU))
+    monkeypatch.setattr(runtimes, "_cpu_candidates", lambda *_: [quick])
+    times = iter([5.0, 1.0] * 8)
+    monkeypatch.setattr(runtimes, "_timed", lambda *_: next(times))
+    for _ in range(2):
+        assert quickest_extractor(*loaded, device=CPU, engine="auto", cache_dir=tmp_path, threads=1) is quick
+        (kept,) = tmp_path.iterdir()
+        kept.write_bytes(kept.read_bytes()[:100])
+    assert next(times, None) is None
