@@ -1,5 +1,6 @@
 import json
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -267,3 +268,11 @@ def test_neither_torch_nor_numpy_nor_asyncio_is_loaded_with_the_client() -> None
     heavy = "{'torch', 'numpy', 'PIL', 'asyncio', 'IPython', 'fastapi'} & sys.modules.keys()"
     command = [sys.executable, "-c", f"import sys, app.client; print({heavy})"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_certificates_are_read_only_where_some_may_be_asked_for() -> None:
+    assert options("https://127.0.0.1:8443")["verify"] is True
+    assert options("http://inkblot.example")["verify"] is True  # the way there may lead through a proxy with TLS
+    trusted: ssl.SSLContext = options("http://127.0.0.1:8000")["verify"]
+    assert trusted.verify_mode is ssl.CERT_REQUIRED
+    assert trusted.cert_store_stats()["x509_ca"] == 0

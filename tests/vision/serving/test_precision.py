@@ -174,7 +174,7 @@ def test_the_evidence_is_kept_for_the_next_start(
     assert fast(again).prepare(imagenet).name == "agreeing"
     assert again.seen > len(few)
     other = agreeing(few, features)
-    monkeypatch.setattr(precision, "_processor", lambda _: "another processor")
+    monkeypatch.setattr(precision, "processor_of", lambda _: "another processor")
     fast(other).prepare(imagenet)
     assert other.seen > len(few)
 
