@@ -1,6 +1,8 @@
-"""What the service and its worker hold at rest, under each kind of load, and afterwards (proportional set size).
+"""What the service and its worker hold at rest, under each kind of load, and afterwards.
 
-`python -m benchmarks.memory`; the photos of 24 megapixels are made of a sample.
+`python -m benchmarks.memory`; the photos of 12 and 24 megapixels are made of a sample. The proportional set size counts
+pages that processes share, PyTorch's code above all, by share; the unique one counts what a process has alone; the
+resident one counts all of both.
 """
 
 import argparse
@@ -21,34 +23,37 @@ from benchmarks.servers import OURS, ROOT, memory_mb, running, tree
 
 _SAMPLES: Final = ROOT / "app/web/samples"
 _LARGE: Final = (6000, 4000)
+_OF_A_PHONE: Final = (4000, 3000)
 _LOOK_S: Final = 0.2
+_KINDS: Final = {"proportional": ("Pss",), "unique": ("Private_Clean", "Private_Dirty"), "resident": ("Rss",)}
 
 
 class Watch:
-    """The largest memory of a process and of all below it, as two threads of numbers."""
+    """The largest memory of each kind, of a process and of its worker."""
 
     def __init__(self, pid: int) -> None:
         self._pid, self._goes_on = pid, True
-        self.most = (0.0, 0.0)
+        self.most = dict.fromkeys(_KINDS, (0.0, 0.0))
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def _look(self) -> None:
         while self._goes_on:
-            service, worker = both_mb(self._pid)
-            self.most = max(self.most[0], service), max(self.most[1], worker)
+            for kind, (service, worker) in self.most.items():
+                now = both_mb(self._pid, kind)
+                self.most[kind] = max(service, now[0]), max(worker, now[1])
             time.sleep(_LOOK_S)
 
-    def end(self) -> tuple[float, float]:
+    def end(self) -> dict[str, tuple[float, float]]:
         self._goes_on = False
         self._thread.join()
         return self.most
 
 
-def both_mb(pid: int) -> tuple[float, float]:
+def both_mb(pid: int, kind: str) -> tuple[float, float]:
     """Of the service alone and of what it started."""
-    whole = memory_mb(pid)
-    below = sum(memory_mb(child) for child in tree(pid)[1:2])
+    whole = memory_mb(pid, kinds=_KINDS[kind])
+    below = sum(memory_mb(child, kinds=_KINDS[kind]) for child in tree(pid)[1:2])
     return whole - below, below
 
 
@@ -57,7 +62,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load")
     seconds = parser.parse_args().seconds
     photos = [str(_SAMPLES / name) for name in ("cat.jpg", "basenji.png", "bernese.png")]
-    print(f"{'':32}{'service MB':>12}{'at most':>9}{'worker MB':>12}{'at most':>9}")
+    columns = "".join(f"{name:>13}" for name in ("now", *_KINDS))
+    print(f"{'MB; but for now, at most':46}{columns}")
     with TemporaryDirectory() as folder, running(OURS, Path(folder), worker="child") as (pid, port, _):
         large = Path(folder) / "large.jpg"
         large.write_bytes(jpeg_of(_LARGE))
@@ -79,14 +85,19 @@ def main() -> None:
                 "8 ideal images": lambda: drawn(client),
                 "8 attacks": lambda: fooled(client, (_SAMPLES / "bernese.png").read_bytes()),
                 "2 attacks, 24 megapixels": lambda: fooled(client, large.read_bytes(), 2),
+                "robust attack, 12 megapixels": lambda: fooled(client, jpeg_of(_OF_A_PHONE), 1),
+                "minimal attack, 12 megapixels": lambda: fooled(client, jpeg_of(_OF_A_PHONE), 1, method="minimal"),
                 "at rest again": lambda: time.sleep(12),
             }
             for name, load in loads.items():
                 watch = Watch(pid)
                 load()
                 most = watch.end()
-                now = both_mb(pid)
-                print(f"{name:32}{now[0]:>12.0f}{most[0]:>9.0f}{now[1]:>12.0f}{most[1]:>9.0f}", flush=True)
+                now = both_mb(pid, "proportional")
+                for place, process in enumerate(("service", "worker")):
+                    numbers = (now[place], *(most[kind][place] for kind in _KINDS))
+                    shown = "".join(f"{number:>13.0f}" for number in numbers)
+                    print(f"{name if place == 0 else '':36}{process:10}{shown}", flush=True)
 
 
 def drawn(client: Client) -> None:
@@ -95,8 +106,8 @@ def drawn(client: Client) -> None:
         client.wait(job)
 
 
-def fooled(client: Client, photo: bytes, number: int = 8) -> None:
-    jobs = [client.fool(photo, model="imagenet", target="tabby", seed=seed) for seed in range(number)]
+def fooled(client: Client, photo: bytes, number: int = 8, *, method: str = "robust") -> None:
+    jobs = [client.fool(photo, model="imagenet", target="tabby", method=method, seed=seed) for seed in range(number)]
     for job in jobs:
         client.wait(job)
 

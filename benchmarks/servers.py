@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,14 +98,16 @@ def cpu_seconds(root: int) -> float:
     return ticks / _TICKS
 
 
-def memory_mb(root: int) -> float:
-    """Of a process and all below it: proportional set size (shared pages count by share), or resident size."""
+def memory_mb(root: int, *, kinds: Sequence[str] = ("Pss",)) -> float:
+    """Of a process and all below it: by default the proportional set size (shared pages count by share), else the sum
+    of other `kinds` of `/proc/PID/smaps_rollup`. Where there is none, the resident size.
+    """
     if not _HAS_PROC:
         return sum(int(kibibytes) for kibibytes, _ in _listed(root)) * 1024 / 1e6
     kibibytes = 0
     for pid in tree(root):
-        rollup = (_PROC / str(pid) / "smaps_rollup").read_text()
-        kibibytes += int(next(line for line in rollup.splitlines() if line.startswith("Pss:")).split()[1])
+        lines = (_PROC / str(pid) / "smaps_rollup").read_text().splitlines()[1:]
+        kibibytes += sum(int(line.split()[1]) for line in lines if line.partition(":")[0] in kinds)
     return kibibytes * 1024 / 1e6
 
 

@@ -51,13 +51,20 @@ def round_to_norm(direction: Tensor, norm: float, start: Tensor, cap: int | None
 
     One histogram of the direction tells the norm for every scale, so that the search for it costs nothing.
     """
-    top = float(direction.abs().max())
+    top = max(float(direction.max()), -float(direction.min()))
     if top <= 0:
         return torch.zeros_like(direction)
-    counts = torch.histc(direction.abs(), bins=_BINS, min=0, max=top).double().flip(0).cumsum(0).flip(0).tolist()
-    scale = _bisect(lambda scale: _squared_norm(counts, scale, top, cap), norm**2, 0.5 / top)
-    change = (direction * scale).round_()
-    return within_levels(change.clamp_(-cap, cap) if cap else change, start)
+    parts = list(bands(*direction.shape[1:]))
+    counts = torch.zeros(_BINS, dtype=torch.float64)
+    for rows in parts:
+        counts += torch.histc(direction[:, rows].abs(), bins=_BINS, min=0, max=top)
+    above = counts.flip(0).cumsum(0).flip(0).tolist()
+    scale = _bisect(lambda scale: _squared_norm(above, scale, top, cap), norm**2, 0.5 / top)
+    change = torch.empty_like(direction)
+    for rows in parts:
+        part = (direction[:, rows] * scale).round_()
+        change[:, rows] = within_levels(part.clamp_(-cap, cap) if cap else part, start[:, rows])
+    return change
 
 
 def _squared_norm(counts: list[float], scale: float, top: float, cap: int | None) -> float:

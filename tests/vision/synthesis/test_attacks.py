@@ -13,6 +13,7 @@ from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
+from app.vision.synthesis import quantization
 from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image
 from app.vision.synthesis.attacks import Method
 from app.vision.synthesis.perturbation import difference_of, measure, noise_like
@@ -124,6 +125,20 @@ def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
         assert (start + change).min() >= 0
         assert (start + change).max() <= 255
     assert round_to_norm(direction, 900.0, start, 2).abs().max() == 2
+
+
+@pytest.mark.parametrize("cap", [None, 2])
+def test_a_large_change_is_rounded_by_bands_as_it_would_be_at_once(
+    monkeypatch: pytest.MonkeyPatch, cap: int | None
+) -> None:
+    direction = torch.randn((3, 50, 40), generator=torch.Generator().manual_seed(0))
+    direction[:, 40:] *= 5  # the largest values lie in the last band
+    start = torch.randint(0, 256, direction.shape, generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    at_once = round_to_norm(direction, 60.0, start, cap)
+    monkeypatch.setattr(quantization, "_BAND", 280)
+    assert torch.equal(round_to_norm(direction, 60.0, start, cap), at_once)
+    assert round_to_norm(-direction, 60.0, torch.full_like(start, 128), cap).norm() == pytest.approx(60.0, rel=0.02)
+    assert not round_to_norm(torch.zeros(3, 50, 40), 60.0, start, cap).any()
 
 
 def test_a_robust_picture_survives_what_happens_to_pictures(classifier: Classifier, dog: bytes) -> None:
