@@ -127,6 +127,12 @@ def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
     assert round_to_norm(direction, 900.0, start, 2).abs().max() == 2
 
 
+def test_no_value_of_a_large_picture_is_left_uncounted() -> None:
+    direction = torch.ones(3, 2400, 2400)  # more than 2^24, at which a count in float32 stands still
+    change = round_to_norm(direction, 1.99 * direction.numel() ** 0.5, torch.full_like(direction, 128), None)
+    assert (change == 2).all()
+
+
 @pytest.mark.parametrize("cap", [None, 2])
 def test_a_large_change_is_rounded_by_bands_as_it_would_be_at_once(
     monkeypatch: pytest.MonkeyPatch, cap: int | None
