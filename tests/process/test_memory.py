@@ -86,7 +86,7 @@ def test_what_is_made_while_nothing_is_collected_is_never_looked_at() -> None:
     try:
         with nothing_collected():
             assert not gc.isenabled()
-            kept = [[] for _ in range(10_000)]
+            kept: list[list[int]] = [[] for _ in range(10_000)]
         assert gc.isenabled()
         assert gc.get_freeze_count() >= frozen + len(kept)
     finally:
