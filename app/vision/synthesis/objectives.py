@@ -1,19 +1,12 @@
 """What an ideal image is to excite: a class, by its logit or its prototype, or a channel of a layer."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from torch import Tensor
-from torch.nn import functional
 
 from app.vision.ask import Activity, Objective
 from app.vision.classifier import Classifier
 from app.vision.feature_space import FeatureSpace
-
-_CONTEXT: Final = 0.5
-"""The weight of what a class has in common with its kind, and with all classes, beside its own. With 1, an ideal
-Siamese cat became a Russian Blue; with 0, an ideal beagle became curtains.
-"""
 
 
 @dataclass(frozen=True)
@@ -42,45 +35,28 @@ def class_objective(weight: Tensor, index: int) -> Objective:
     direction = weight[index] - weight.mean(0)
 
     def rise(seen: Activity) -> Tensor:
-        score: Tensor = 4 * _along(direction, seen.features)
+        along = seen.features @ direction
+        cosine = along / (seen.features.norm(dim=1) * direction.norm() + 1e-6)
+        score: Tensor = 4 * along * cosine.clamp(min=0.05)
         return score
 
     return rise
 
 
 def prototype_objective(space: FeatureSpace, index: int) -> Objective:
-    """How far the features, in deviations, lie along what shows the class, weighted with the cosine to that.
+    """How far the standardised features lie along the class's prototype, weighted with the cosine to it.
 
     For heads that were learned on a few classes: a boundary between two says little about what either looks like.
     """
-    direction = _what_shows(space, index)
 
     def rise(seen: Activity) -> Tensor:
-        return _along(direction, seen.features / space.std)
+        rows = space.standardised(seen.features)
+        along = rows @ space.prototypes[index]
+        cosine = along / (rows.norm(dim=1) + 1e-6)
+        score: Tensor = along * cosine.clamp(min=0.1)
+        return score
 
     return rise
-
-
-def _what_shows(space: FeatureSpace, index: int) -> Tensor:
-    """`(features,)`, of unit length: the class's prototype, those of classes like it and what all classes share.
-
-    The prototype alone is what tells a beagle from 36 other breeds, which is no dog yet, and made of five pictures it
-    is half chance.
-    """
-    own = space.prototypes[index]
-    likeness = (space.prototypes @ own).clamp(min=0)
-    likeness[index] = 0
-    kind = functional.normalize(likeness @ space.prototypes, dim=0)
-    shared = functional.normalize(space.mean / space.std, dim=0)
-    return functional.normalize(own + _CONTEXT * (kind + shared), dim=0)
-
-
-def _along(direction: Tensor, rows: Tensor) -> Tensor:
-    """`(n,)`: the dot product of each of some rows `(n, features)` with a direction, times the cosine to it."""
-    along = rows @ direction
-    cosine = along / (rows.norm(dim=1) * direction.norm() + 1e-6)
-    score: Tensor = along * cosine.clamp(min=0.05)
-    return score
 
 
 def objective_of_class(classifier: Classifier, index: int) -> Objective:

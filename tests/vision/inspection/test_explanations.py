@@ -52,10 +52,10 @@ class Pair:
         for side, image in enumerate(images):
             square.paste(ImageOps.fit(image, (224, 448), Image.Resampling.BICUBIC), (224 * side, 0))
         preprocessing = classifier.backbone.preprocessing
-        self.canvas = preprocess(square, preprocessing)
+        self.canvas = preprocess(np.asarray(square), preprocessing)
         self.classes = []
         for image, classes in zip(images, (CATS, DOGS), strict=True):
-            logits = classifier.logits(pixels_of(preprocess(image, preprocessing)))[0]
+            logits = classifier.logits(pixels_of(preprocess(np.asarray(image), preprocessing)))[0]
             self.classes.append(classes[int(logits[list(classes)].argmax())])
 
 

@@ -104,7 +104,12 @@ def test_the_gradient_is_the_same_the_second_time(everything: Backbone) -> None:
 def test_rectifiers_are_one_operation_with_the_convolution_unless_somebody_looks_between() -> None:
     backbone = untrained("efficientnet_lite0")
     kept: list[int] = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda saved: kept.append(saved.numel()) or saved, lambda one: one):
+
+    def keep(saved: Tensor) -> Tensor:
+        kept.append(saved.numel())
+        return saved
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda one: one):
         frozen = frozen_network(backbone, ())
         assert frozen is not None
         frozen(canvases(1))
@@ -149,7 +154,7 @@ def test_what_it_is_asked_without_gradients_keeps_nothing(everything: Backbone) 
 
 
 def test_weights_that_are_learned_go_on_getting_gradients(everything: Backbone) -> None:
-    weight = everything.network.get_submodule("grouped").weight.requires_grad_()
+    weight = everything.network.get_parameter("grouped.weight").requires_grad_()
     frozen = frozen_network(everything, ())
     assert frozen is not None
     (found,) = torch.autograd.grad(frozen(canvases(1))[0].sum(), weight)
