@@ -160,15 +160,15 @@ def lessons(client: Client) -> Mapping[str, Image.Image]:
 
 
 def zebras(client: Client) -> Mapping[str, Image.Image]:
-    """Eight seeds, one after the other, and what they were taken for."""
-    jobs = [client.draw(model="imagenet", objective={"label": "zebra"}, seed=seed) for seed in range(1, 9)]
+    """Ten seeds, one after the other, and what they were taken for."""
+    jobs = [client.draw(model="imagenet", objective={"label": "zebra"}, seed=seed) for seed in range(1, 11)]
     shown = []
     for job in jobs:
         result = ended(client, job)
         agree = sum(check["agrees"] for check in result["checks"])
         line = f"{result['png_score']:.0%} · {agree}/{len(result['checks'])}"
         shown.append((opened(client, result["files"]["final"]), [line]))
-    sheet = draw_gallery([shown[:4], shown[4:]], width=180)
+    sheet = draw_gallery([shown[:5], shown[5:]], width=180)
     return {"en": sheet}
 
 
