@@ -43,6 +43,28 @@ def test_without_a_key_a_small_dialog_asks_and_says_when_it_is_wrong(locked, ope
     expect(page.locator(".say")).to_have_text("It is a dog.")
 
 
+def test_a_dialog_that_is_told_late_of_its_closing_asks_once_more_for_a_refused_key(locked, opened) -> None:
+    page = opened(locked, expected=("401",))
+    page.evaluate("""() => {
+        const close = HTMLDialogElement.prototype.close;
+        HTMLDialogElement.prototype.close = function () {
+            const later = (event) => {
+                event.stopImmediatePropagation();
+                setTimeout(() => this.dispatchEvent(new Event("close")), 2000);
+            };
+            this.addEventListener("close", later, { once: true, capture: true });
+            close.call(this);
+        };
+    }""")
+    page.evaluate("location.hash = '#/classify?p=bernese'")
+    dialog = page.get_by_role("dialog", name="Which key do you have?")
+    dialog.get_by_label("Key").fill("ink_nobody")
+    dialog.get_by_role("button", name="Use it").click()
+    expect(dialog).to_contain_text("not known here")
+    page.wait_for_timeout(3000)  # nothing is to happen
+    expect(dialog).to_contain_text("not known here")
+
+
 def test_whoever_has_none_is_told_so_and_not_asked_for_each_request_anew(locked, opened) -> None:
     page = opened(locked, "#/teach", expected=("401",))
     page.get_by_role("button", name="Go on without").click()

@@ -7,17 +7,25 @@ import { t } from "./words.js";
 
 export function KeyDialog() {
   const dialog = useRef(null);
+  const closing = useRef(false); // the event comes later, perhaps when a refused key has opened the dialog once more
   const open = asked.value;
   useEffect(() => {
     if (open && !dialog.current.open) dialog.current.showModal();
-    else if (!open && dialog.current.open) dialog.current.close();
+    else if (!open && dialog.current.open) {
+      closing.current = true;
+      dialog.current.close();
+    }
   }, [open]);
+  const closed = () => {
+    if (!closing.current && asked.value) give("");
+    closing.current = false;
+  };
   const send = (event) => {
     event.preventDefault();
     give(String(new FormData(event.target).get("key")));
     event.target.reset();
   };
-  return html`<dialog class="camera" ref=${dialog} aria-labelledby="key-title" onClose=${() => asked.value && give("")}><form class="stack-s" onSubmit=${send}>
+  return html`<dialog class="camera" ref=${dialog} aria-labelledby="key-title" onClose=${closed}><form class="stack-s" onSubmit=${send}>
     <h2 id="key-title">${t("key.title")}</h2><p>${t(refused.value ? "key.wrong" : "key.text")}</p>
     <label class="field"><span>${t("key.label")}</span><input name="key" required autocomplete="off" autocapitalize="off" spellcheck=${false} /></label>
     <div class="row"><button class="btn main">${t("key.give")}</button><button type="button" class="btn" onClick=${() => give("")}>${t("key.without")}</button></div></form></dialog>`;
