@@ -35,13 +35,14 @@ else
 endif
 	@touch $@
 
-# Tests start hundreds of processes: where nobody may write bytecode, each would compile PyTorch anew.
 $(VENV)/installed-dev: requirements-dev.lock $(VENV)/installed
 ifeq ($(TORCH_BACKEND),)
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
 else
-	$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --torch-backend $(TORCH_BACKEND) --no-verify-hashes -c requirements-dev.lock -e '.[dev]'
+	$(UV) pip install --quiet --python $(BIN)/python --torch-backend $(TORCH_BACKEND) --no-verify-hashes -c requirements-dev.lock -e '.[dev]'
 endif
+# Tests start hundreds of processes: where nobody may write bytecode, each would compile PyTorch anew.
+	$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >$(VENV)/compileall.log || true  # some packages bring files for other Pythons
 	@touch $@
 
 install: $(VENV)/installed  ## Make .venv and install what the service needs.
