@@ -159,7 +159,7 @@ def test_the_zip_holds_all_that_it_takes_in_a_folder_of_the_models_name(imagenet
 def test_the_script_alone_reproduces_the_references_probabilities(imagenet_folder: Path) -> None:
     scores = json.loads((imagenet_folder / "reference.json").read_text())["scores"]
     assert len(scores) == 1000
-    assert max(scores.values()) > 0.5  # of scores that are all small, a thousandth would prove little
+    assert max(scores.values()) > 0.5  # of scores that are all small, 1e-4 would prove little
     assert run_alone(imagenet_folder, without="numpy torchvision").startswith(
         "The probabilities of reference.json come"
     )
@@ -181,7 +181,7 @@ def test_the_script_names_the_classes_that_inkblot_names(
 def test_a_head_that_is_not_the_same_does_not_pass(odd_folder: Path, tmp_path: Path, run_here: Run) -> None:
     changed = shutil.copytree(odd_folder, tmp_path / "changed")
     head = load_file(changed / "head.safetensors")
-    save_file(head | {"bias": head["bias"] + torch.tensor([0.3, 0, 0])}, changed / "head.safetensors")
+    save_file(head | {"bias": head["bias"] + torch.tensor([0.01, 0, 0])}, changed / "head.safetensors")
     with pytest.raises(SystemExit, match="Not the probabilities"):
         run_here(changed, "--check")
 
