@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -20,6 +21,7 @@ from tests.support.service import wait_until_ready
 
 pytestmark = pytest.mark.slow
 
+TRIES = 3
 BLOCKED_S = 0.2
 """Of processor time, not of the clock: what other processes take of the machine is not ours."""
 WIDE = "\ufdfa"
@@ -62,23 +64,41 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         gc.unfreeze()
 
 
-@contextmanager
-def watched(client: TestClient) -> Iterator[Callable[[], float]]:
-    """Asks /healthz in the service's own loop again and again; what it gives is the most that an answer took so far."""
-    longest, over = [0.0], asyncio.Event()
+class Watch:
+    """Asks /healthz in the service's own loop again and again: the most that an answer took since the last look."""
 
-    async def watch() -> None:
+    def __init__(self) -> None:
+        self.longest_s = 0.0
+
+    async def until(self, over: asyncio.Event, client: TestClient) -> None:
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(client.app), base_url="http://localhost") as http:
             while not over.is_set():
                 began = time.process_time()
                 await asyncio.sleep(0.005)
                 assert (await http.get("/healthz")).status_code == 200
-                longest[0] = max(longest[0], time.process_time() - began)
+                self.longest_s = max(self.longest_s, time.process_time() - began)
 
+    def short(self, ask: Callable[[], httpx2.Response], about: object) -> httpx2.Response:
+        """The answer, which held nobody up. What holds the loop up does so each time: once alone, it was something else
+        that this process did meanwhile, which also uses processor time.
+        """
+        took = []
+        for _ in range(TRIES):
+            self.longest_s = 0.0
+            answer = ask()
+            took.append(self.longest_s)
+            if took[-1] < BLOCKED_S:
+                return answer
+        raise AssertionError(f"{about} held the loop up by {took} s")
+
+
+@contextmanager
+def watched(client: TestClient) -> Iterator[Watch]:
+    watch, over = Watch(), asyncio.Event()
     assert client.portal
-    watching = client.portal.start_task_soon(watch)
+    watching = client.portal.start_task_soon(watch.until, over, client)
     try:
-        yield lambda: longest[0]
+        yield watch
     finally:
         client.portal.call(over.set)
         watching.result(60)
@@ -107,13 +127,13 @@ def request_of(path: str, parameter: dict[str, Any], worst: str) -> tuple[str, d
 
 
 def test_each_parameter_takes_its_worst_value(service: TestClient) -> None:
-    with watched(service) as longest:
+    with watched(service) as watch:
         for method, path, operation in operations(service):
             for parameter in operation.get("parameters", []):
                 for worst in (*TEXTS, *NUMBERS):
                     where, sent = request_of(path, parameter, worst)
-                    refused(service.request(method, where, **sent))
-                    assert longest() < BLOCKED_S, (method, path, parameter["name"], worst[:20])
+                    ask = partial(service.request, method, where, **sent)
+                    refused(watch.short(ask, (method, path, parameter["name"], worst[:20])))
 
 
 def places(schema: dict[str, Any], components: dict[str, Any]) -> Iterator[Any]:
@@ -133,18 +153,16 @@ def places(schema: dict[str, Any], components: dict[str, Any]) -> Iterator[Any]:
 def test_each_field_of_a_body_takes_its_worst_value(service: TestClient) -> None:
     components = service.get("/openapi.json").json()["components"]["schemas"]
     tried = 0
-    with watched(service) as longest:
+    with watched(service) as watch:
         for method, path, operation in operations(service):
             for kind, content in operation.get("requestBody", {}).get("content", {}).items():
                 for document in places(content["schema"], components) if kind == "application/json" else ():
                     for worst in JSON_VALUES:
                         body = json.dumps(document).replace(json.dumps(HERE), worst)
                         headers = {"Content-Type": kind}
-                        answer = service.request(
-                            method, path.replace("{name}", "imagenet"), content=body, headers=headers
-                        )
-                        refused(answer)
-                        assert longest() < BLOCKED_S, (path, document, worst[:20])
+                        where = path.replace("{name}", "imagenet")
+                        ask = partial(service.request, method, where, content=body, headers=headers)
+                        refused(watch.short(ask, (path, document, worst[:20])))
                         tried += 1
     assert tried > 300
 
@@ -162,19 +180,19 @@ def test_each_field_of_a_body_takes_its_worst_value(service: TestClient) -> None
 )
 def test_a_body_as_large_as_it_may_be(service: TestClient, body: str) -> None:
     assert JSON_BYTES < len(body.encode()) <= CORRECTIONS_BYTES
-    with watched(service) as longest:
-        answer = service.post(CORRECTIONS, content=body, headers={"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    with watched(service) as watch:
+        answer = watch.short(partial(service.post, CORRECTIONS, content=body, headers=headers), body[:40])
         assert (answer.status_code, answer.json()["type"]) == (422, "/problems/validation-error")
         refused(answer)
-        assert longest() < BLOCKED_S
 
 
 def test_a_query_of_many_choices(service: TestClient) -> None:
-    with watched(service) as longest:
-        answer = service.get("/v1/jobs?" + "&".join(f"{number}=1" for number in range(5000)))
+    choices = "&".join(f"{number}=1" for number in range(5000))
+    with watched(service) as watch:
+        answer = watch.short(partial(service.get, f"/v1/jobs?{choices}"), "5000 choices")
         assert answer.status_code == 422
         refused(answer)
-        assert longest() < BLOCKED_S
 
 
 @pytest.mark.parametrize(("path", "most"), [("/v1/ideal-images", JSON_BYTES), (CORRECTIONS, CORRECTIONS_BYTES)])
