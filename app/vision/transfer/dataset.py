@@ -67,8 +67,8 @@ def shortened(names: Sequence[str], most: int = 20) -> str:
 
 
 def joined(names: Iterable[str]) -> str:
-    """`cat, dog and fish`, of which the first few."""
-    *most, last = names
+    """`cat, dog and fish`, of which the first few; nothing of none."""
+    *most, last = tuple(names) or ("",)
     if len(most) > 6:
         return f"{', '.join(most[:6])} and {len(most) - 5:,} more"
     return " and ".join(filter(None, (", ".join(most), last)))

@@ -69,6 +69,11 @@ def test_classes_for_a_folder_that_is_not_there_are_refused() -> None:
         understood(["cat"], PETS, {"cat": ["lion"]})
 
 
+def test_classes_for_a_folder_are_refused_where_there_is_none_at_all() -> None:
+    with pytest.raises(UnknownLabelError, match="found: none"):
+        understood([], PETS, {"cat": ["cat"]})
+
+
 def test_a_class_that_would_count_for_two_folders_is_refused(imagenet: Classifier) -> None:
     with pytest.raises(AmbiguousFolderError, match="'cat' and 'tabby'"):
         understood(["cat", "tabby"], imagenet.labels, {})
