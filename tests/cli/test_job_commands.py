@@ -2,17 +2,19 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import httpx2
 import numpy as np
 import pytest
+import typer
 from PIL import Image, ImageChops
 from rich.console import Console
 
-from app.cli.jobs import _follow, point_told, table_of
+from app.cli.jobs import _follow, done, point_told, table_of
 from app.client import Client, ClientError, Job, ProblemError
 from tests.support.commands import run
 from tests.support.http_server import answering, problem
@@ -117,13 +119,17 @@ def test_a_dog_is_fooled_into_a_file_that_still_fools(server: str, tmp_path: Pat
 
 
 def test_a_patch_is_written_to_print(server: str, tmp_path: Path) -> None:
-    chosen = ["--as", "tabby", "--method", "patch", "--patch", "0.2", "--steps", "2", "--model", "imagenet", "--out"]
-    where = (str(tmp_path / "dog.png"), "--server", server)
+    chosen = ["--as", "tabby", "--method", "patch", "--patch", "0.1", "--steps", "2", "--model", "imagenet"]
+    where = ("--place", "bottom-right", "--out", str(tmp_path / "dog.png"), "--server", server)
     status, out, _ = run("fool", str(SAMPLES / "basenji.png"), *chosen, *where)
     assert status in {0, 1}  # two steps are too few for some
     assert "dog-patch.png: to print; it fools at" in " ".join(out.split())
     with Image.open(tmp_path / "dog-patch.png") as disc:
         assert disc.mode == "RGBA"
+    with Image.open(SAMPLES / "basenji.png") as before, Image.open(tmp_path / "dog.png") as after:
+        left, top, *_ = ImageChops.difference(before.convert("RGB"), after.convert("RGB")).getbbox() or (0, 0, 0, 0)
+    assert left > before.width / 3
+    assert top > before.height / 3
 
 
 def test_what_an_attack_does_not_survive_is_told_of_each_network(server: str, tmp_path: Path) -> None:
@@ -231,17 +237,51 @@ def test_ctrl_c_cancels_the_job(server: str) -> None:
     command = [sys.executable, "-m", "app", "ideal", "lion", "--steps", "2048", "--server", server]
     with Client(server) as client:
         before = {job["id"] for job in client.jobs()}
-        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-        new: list[str] = []
-        while not new:
-            new = [job["id"] for job in client.jobs() if job["id"] not in before]
-            assert process.poll() is None
-        assert next(client.follow(client.job(new[0])))["event"] in {"queued", "started"}
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                new: list[str] = []
+                while not new:
+                    new = [job["id"] for job in client.jobs() if job["id"] not in before]
+                    assert process.poll() is None
+                assert next(client.follow(client.job(new[0])))["event"] in {"queued", "started"}
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=30)
+            finally:
+                process.kill()
         assert client.job(new[0])["status"] == "canceled"
     assert process.returncode == 130
     assert "Canceled" in err
+
+
+class _Swallows:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+class _Followed:
+    """A client whose job is interrupted where Python loses it, as it happens in an import."""
+
+    def __init__(self) -> None:
+        self.canceled: list[str] = []
+
+    def follow(self, _job: Job) -> Iterator[dict[str, Any]]:
+        _Swallows()
+        for step in range(1, 1000):
+            yield {"event": "progress", "data": {"step": step, "steps": 1000, "score": None, "eta_s": 1.0}}
+        raise AssertionError("it was never canceled")
+
+    def cancel(self, job: str) -> None:
+        self.canceled.append(job)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_ctrl_c_that_python_loses_cancels_the_job_all_the_same() -> None:
+    client = _Followed()
+    with pytest.raises(typer.Exit) as ended:
+        done(cast("Client", client), cast("Job", {"id": "job_1"}), "a lion", "en", detach=False, as_json=False)
+    assert ended.value.exit_code == 130
+    assert client.canceled == ["job_1"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(
@@ -278,5 +318,5 @@ def test_a_job_that_is_deleted_while_it_is_followed_is_told_as_unknown() -> None
     client, _ = answering(httpx2.Response(200, text=told), problem("unknown-job", 404))
     job = cast("Job", {"id": "job_1", "links": {"events": "/v1/jobs/job_1/events"}})
     with pytest.raises(ProblemError) as refused:
-        _follow(client, job, "zebra", "en")
+        _follow(client, job, "zebra", "en", lambda: None)
     assert refused.value.problem["type"] == "/problems/unknown-job"
