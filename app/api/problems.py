@@ -31,7 +31,14 @@ _TOLD: Final = 20
 _DETAIL: Final = 4000
 """Letters of a detail: of an archive with many faults it is long."""
 _COME_AGAIN: Final = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
-_EVERYWHERE: Final = ("validation-error", "internal", "model-loading", "foreign-origin", "misdirected-request")
+_EVERYWHERE: Final = (
+    "validation-error",
+    "internal",
+    "model-loading",
+    "foreign-origin",
+    "misdirected-request",
+    "head-too-large",
+)
 _STAY: Final = {"missing-weights", "model-unavailable"}
 """What no waiting mends."""
 _STATUS_SLUGS: Final = {400: "malformed-request", 404: "not-found", 405: "method-not-allowed", 413: "body-too-large"}

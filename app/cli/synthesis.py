@@ -41,6 +41,10 @@ def fool(
     patch: Annotated[
         str | None, typer.Option(help="For the method patch: which share of the picture it covers; default: 0.1.")
     ] = None,
+    place: Annotated[
+        str | None,
+        typer.Option(help="For the method patch: anywhere (default), center, top-left, top-right, bottom-left …"),
+    ] = None,
     epsilon: Annotated[str | None, typer.Option(help="Largest change, such as 4/255; default: the method's.")] = None,
     space: Annotated[
         Literal["original", "model"],
@@ -61,7 +65,8 @@ def fool(
 ) -> None:
     """Change a picture invisibly until the network takes it for something else."""
     choices: dict[str, Any] = {"target": target, "method": method, "epsilon": epsilon, "space": space}
-    choices |= {"patch": patch, "steps": steps, "seed": seed, "survive": survive or None, **models_of(model, partners)}
+    choices |= {"patch": patch, "place": place, "steps": steps, "seed": seed, "survive": survive or None}
+    choices |= models_of(model, partners)
     path = place_for(out, "", PICTURES, overwrite=overwrite) if out else None
     language, name = spoken(lang), Path(picture).name
     with problems_told(), Client(server) as client:
@@ -77,18 +82,18 @@ def fool(
             if not as_json:
                 _report_fooled(ended["result"], path, names, language)
             if ended["result"].get("patch"):
-                place = beside(path.with_suffix(".png"), "patch", overwrite=overwrite)
-                write_picture(place, client.file(ended["result"]["files"]["patch"]))
+                beside_it = beside(path.with_suffix(".png"), "patch", overwrite=overwrite)
+                write_picture(beside_it, client.file(ended["result"]["files"]["patch"]))
                 if not as_json:
                     told = ended["result"]["patch"]
-                    say(f"  {word('patch', language, path=place, fooled=told['fooled'], places=told['places'])}")
+                    say(f"  {word('patch', language, path=beside_it, fooled=told['fooled'], places=told['places'])}")
             if sheet:
                 from app.cli.sheets import of_fooled  # Pillow and numpy, for those alone who want a sheet
 
-                place = beside(path, "sheet", overwrite=overwrite)
-                write_drawing(place, of_fooled(client, ended, name, names, language))
+                beside_it = beside(path, "sheet", overwrite=overwrite)
+                write_drawing(beside_it, of_fooled(client, ended, name, names, language))
                 if not as_json:
-                    say(f"  {place}")
+                    say(f"  {beside_it}")
             fail_unless_successful(ended, None if language == "en" else word("not_fooled", language))
 
 

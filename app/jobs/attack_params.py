@@ -53,6 +53,9 @@ class AdversarialImageChoices(Choices):
     patch: Annotated[float | None, BeforeValidator(_share)] = Field(
         None, ge=0.02, le=0.25, description="Share of the picture that the patch covers; default: a tenth."
     )
+    place: Literal["anywhere", "center", "top-left", "top-right", "bottom-left", "bottom-right"] | None = Field(
+        None, description="Where the patch shall fool; default: anywhere that the network sees."
+    )
     survive: Annotated[list[Literal["file", "messenger", "edit"]], BeforeValidator(_listed)] = Field(
         default=["file"],
         min_length=1,
@@ -85,8 +88,8 @@ class AdversarialImageChoices(Choices):
 
     @model_validator(mode="after")
     def _patch(self) -> Self:
-        if self.method != "patch" and self.patch is not None:
-            raise ValueError("`patch` is for method=patch")
+        if self.method != "patch" and (self.patch is not None or self.place):
+            raise ValueError("`patch` and `place` are for method=patch")
         if self.method == "patch" and (self.epsilon is not None or self.score is not None):
             raise ValueError("epsilon and score are not for method=patch, which is bounded by its size")
         if self.method == "patch" and self.space == "model":

@@ -265,6 +265,8 @@ def test_a_channel_can_be_asked_for(client: TestClient) -> None:
         ({"models": "imagenet,efficientnet_lite1", "model": "pets"}, 422, "validation-error"),
         ({"models": "imagenet,efficientnet_lite1", "space": "model"}, 422, "validation-error"),
         ({"patch": "0.1"}, 422, "validation-error"),
+        ({"place": "center"}, 422, "validation-error"),
+        ({"method": "patch", "place": "nowhere"}, 422, "validation-error"),
         ({"method": "patch", "patch": "0.3"}, 422, "validation-error"),
         ({"method": "patch", "epsilon": "8/255"}, 422, "validation-error"),
         ({"method": "patch", "space": "model"}, 422, "validation-error"),

@@ -154,10 +154,11 @@ def test_a_patch_is_shown_with_what_there_is_to_print(site, opened) -> None:
     expect(page.get_by_role("checkbox", name="a messenger")).to_have_count(0)
     expect(page.get_by_role("slider", name="Strength")).to_be_disabled()
     with Client(site.url) as client:
-        choices = {"model": "imagenet", "target": "tabby", "method": "patch", "steps": 1}
+        choices = {"model": "imagenet", "target": "tabby", "method": "patch", "place": "top-left", "steps": 1}
         job = client.wait(client.fool(SAMPLES / "bernese.png", **choices))
     page.goto(f"{site.url}/#/fool/{job['id']}")
     expect(page.get_by_text("random places, sizes and turns it fools")).to_be_visible()
+    expect(page.get_by_label("Where it shall fool")).to_have_value("top-left")
     expect(page.get_by_role("link", name="The patch to print, PNG")).to_have_attribute("download", "patch.png")
     expect(page.get_by_text("no point changed by more than")).to_have_count(0)
     assert violations(page) == []

@@ -130,6 +130,7 @@ async def make_adversarial_image(
             "target": target.label if target else None,
             "steps": choices.steps or steps_of(choices.method, len(models), choices.survive),
             "patch": (choices.patch or DEFAULT_SHARE) if choices.method == "patch" else None,
+            "place": (choices.place or "anywhere") if choices.method == "patch" else None,
             "seed": _seed(choices.seed, key),
         }
     )

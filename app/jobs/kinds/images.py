@@ -154,6 +154,7 @@ class Tasks:
             score=asked.score,
             space=asked.space,
             share=asked.patch or DEFAULT_SHARE,
+            where=asked.place or "anywhere",
             seed=asked.seed or 0,
             others=[other for other in others if other.card.name not in (asked.models or [])],
             limits=self._limits,

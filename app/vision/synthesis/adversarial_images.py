@@ -14,7 +14,7 @@ from app.vision.pixels import pixels_of
 from app.vision.synthesis import attacks
 from app.vision.synthesis.attacks import Method, Norm
 from app.vision.synthesis.outcome import Outcome, outcomes_of
-from app.vision.synthesis.patch_attack import DEFAULT_SHARE, PATCH_STEPS, patch
+from app.vision.synthesis.patch_attack import DEFAULT_SHARE, PATCH_STEPS, Whereabouts, patch
 from app.vision.synthesis.perturbation import Perturbation, difference_of, linf_of, measure, noise_like
 from app.vision.synthesis.robust_attack import robust, robust_steps
 from app.vision.synthesis.scene import Attack, Criterion, Patch, Scene, State, Victim
@@ -97,6 +97,7 @@ def adversarial_image(
     score: float | None = None,
     space: str = "original",
     share: float = DEFAULT_SHARE,
+    where: Whereabouts = "anywhere",
     seed: int = 0,
     others: Sequence[Classifier] = (),
     limits: ImageLimits | None = None,
@@ -104,10 +105,11 @@ def adversarial_image(
 ) -> Algorithm[AdversarialImage]:
     """Change an uploaded picture until it is taken for `target`, or without one for anything else.
 
-    With `partners`, which must have a class of that name, all of them are fooled at once. It is verified on the ways of
-    the groups in `survive`, for which `robust` optimises it. `epsilon` bounds the change in [0, 1] (see each method for
-    its default); in the `model` space, for one network alone, it is the small canvas that is changed and saved. A patch
-    covers `share` of the picture. Raises `InvalidImageError`, or `TargetIsSourceError` before the first step.
+    With `partners`, which must have a class of that name, all of them are fooled at once. It is verified on the
+    ways of the groups in `survive`, for which `robust` optimises it. `epsilon` bounds the change in [0, 1] (see
+    each method for its default); in the `model` space, for one network alone, it is the small canvas that is
+    changed and saved. A patch covers `share` of the picture, `where` it is said to lie. Raises `InvalidImageError`,
+    or `TargetIsSourceError` before the first step.
     """
     limits = limits or ImageLimits()
     ways = ways_of(survive)
@@ -124,7 +126,7 @@ def adversarial_image(
     if before[0].index == target:
         raise TargetIsSourceError("The picture is taken for the target already.")
     scene = Scene(picture, victims)
-    attack = yield from _attack(scene, method, norm, epsilon, steps, share, seed, resume)
+    attack = yield from _attack(scene, method, norm, epsilon, steps, share, where, seed, resume)
 
     with ThreadPoolExecutor(1) as beside:  # of a large picture each of the three files takes half a second and more
         original = beside.submit(png_of, picture)
@@ -186,6 +188,7 @@ def _attack(
     epsilon: float | None,
     steps: int | None,
     share: float,
+    where: Whereabouts,
     seed: int,
     resume: State | None,
 ) -> Algorithm[Attack]:
@@ -201,7 +204,7 @@ def _attack(
         case "lesson":
             return attacks.lesson(scene, epsilon=epsilon, steps=steps, resume=resume)
         case "patch":
-            return patch(scene, share=share, steps=steps, seed=seed, resume=resume)
+            return patch(scene, share=share, where=where, steps=steps, seed=seed, resume=resume)
 
 
 def _verify(

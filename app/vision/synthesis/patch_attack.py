@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import torch
@@ -18,10 +18,21 @@ from app.vision.pixels import pixels_of, to_levels
 from app.vision.synthesis.priors import total_variation
 from app.vision.synthesis.scene import Attack, Moment, Patch, Scene, State, Victim, mean_size
 
+Whereabouts = Literal["anywhere", "center", "top-left", "top-right", "bottom-left", "bottom-right"]
+
 PATCH_STEPS: Final = 120
 DEFAULT_SHARE: Final = 0.1
 PLACES: Final = 32
 """At how many random places it is verified."""
+_PARTS: Final[dict[Whereabouts, tuple[float, float, float]]] = {
+    "anywhere": (0, 0, 1),
+    "center": (1 / 3, 1 / 3, 1 / 3),
+    "top-left": (0, 0, 1 / 3),
+    "top-right": (2 / 3, 0, 1 / 3),
+    "bottom-left": (0, 2 / 3, 1 / 3),
+    "bottom-right": (2 / 3, 2 / 3, 1 / 3),
+}
+"""Of all places that its middle can have: where they begin, across and down, and how wide they are."""
 _VIEWS: Final = 6
 _SMALLEST: Final = 0.8
 """Of the diameter: its size is random between this and the whole."""
@@ -48,9 +59,16 @@ class Place:
 
 
 def patch(
-    scene: Scene, *, share: float, steps: int | None, seed: int, resume: State | None = None
+    scene: Scene,
+    *,
+    share: float,
+    where: Whereabouts = "anywhere",
+    steps: int | None,
+    seed: int,
+    resume: State | None = None,
 ) -> Algorithm[Attack]:
-    """A disc of `share` of the picture that fools at random places, sizes and turns within what the networks see.
+    """A disc of `share` of the picture that fools at random places, sizes and turns within what the networks see, or
+    within one part of that.
 
     Expectation over these, by sign steps with momentum; the variation loss keeps it printable. Verified at places that
     it was not made for, on pictures with the patch laid over by Pillow; the best of these is the picture.
@@ -66,7 +84,7 @@ def patch(
     used = steps
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
         kept = {"pixels": pixels, "velocity": velocity, "step": torch.tensor(step)}
-        places = places_in(scene, diameter, _VIEWS, seed * 1009 + step)
+        places = places_in(scene, diameter, _VIEWS, seed * 1009 + step, where)
         light = torch.empty(_VIEWS, 1, 1, 1).uniform_(*_LIGHT, generator=torch.Generator().manual_seed(step))
         now = Moment(pixels, step, steps, score, kept, shown=pixels)
         gradient = yield from _gradient(scene, pixels, places, light, now)
@@ -75,11 +93,13 @@ def patch(
         pixels = (pixels + size_of_step * velocity.sign()).clamp(0, 1)
         if step % _EVERY and step < steps:
             continue
-        margins, score = yield from _check(scene, pixels, places_in(scene, diameter, _CHECKED, seed * 1009 - step))
+        checked = places_in(scene, diameter, _CHECKED, seed * 1009 - step, where)
+        margins, score = yield from _check(scene, pixels, checked)
         if min(margins) > _SURE:
             used = step
             break
-    return (yield from _verified(scene, pixels, diameter, used, seed))
+    places = places_in(scene, diameter, PLACES, seed * 1009, where)
+    return (yield from _verified(scene, pixels, diameter, used, places))
 
 
 def pasted(picture: Canvas, disc: Image.Image, place: Place) -> Canvas:
@@ -91,22 +111,22 @@ def pasted(picture: Canvas, disc: Image.Image, place: Place) -> Canvas:
     return np.array(whole)
 
 
-def _verified(scene: Scene, pixels: Tensor, diameter: float, steps: int, seed: int) -> Algorithm[Attack]:
+def _verified(scene: Scene, pixels: Tensor, diameter: float, steps: int, places: Sequence[Place]) -> Algorithm[Attack]:
     disc = disc_of(pixels)
     file = BytesIO()
     disc.save(file, "PNG", dpi=_DPI)
-    pictures = [pasted(scene.picture, disc, place) for place in places_in(scene, diameter, PLACES, seed * 1009)]
-    margins = [math.inf] * PLACES
+    pictures = [pasted(scene.picture, disc, place) for place in places]
+    margins = [math.inf] * len(places)
     for victim in scene.victims:
         canvases = pixels_of(*(victim.passages["png"].canvas(picture) for picture in pictures))
-        for first in range(0, PLACES, 8):
+        for first in range(0, len(places), 8):
             answered = yield Ask(victim.classifier, canvases[first : first + 8], verifies=True)
             for place, logits in enumerate(answered.logits, first):
                 margins[place] = min(margins[place], victim.criterion.margin(logits))
-    best = max(range(PLACES), key=margins.__getitem__)
+    best = max(range(len(places)), key=margins.__getitem__)
     height, width = scene.picture.shape[:2]
     share = math.pi * diameter**2 / 4 / (width * height)
-    found = Patch(file.getvalue(), round(diameter), share, PLACES, sum(margin > 0 for margin in margins))
+    found = Patch(file.getvalue(), round(diameter), share, len(places), sum(margin > 0 for margin in margins))
     return Attack(pictures[best], steps, found)
 
 
@@ -161,16 +181,18 @@ def overlaid(scene: Scene, victim: Victim, pixels: Tensor, places: Sequence[Plac
     return together
 
 
-def places_in(scene: Scene, diameter: float, number: int, seed: int) -> list[Place]:
-    """Wholly within what all networks see of the picture."""
+def places_in(scene: Scene, diameter: float, number: int, seed: int, where: Whereabouts = "anywhere") -> list[Place]:
+    """Wholly within what all networks see of the picture, and in that part of it."""
     generator = torch.Generator().manual_seed(seed)
     boxes = [_box(scene, victim) for victim in scene.victims]
     left, top = (max(box[side] for box in boxes) for side in (0, 1))
     right, bottom = (min(box[side] for box in boxes) for side in (2, 3))
     places = []
+    first_across, first_down, span = _PARTS[where]
     for across, down, size, turn in torch.rand(number, 4, generator=generator).tolist():
         wide = diameter * (_SMALLEST + (1 - _SMALLEST) * size)
-        x, y = left + wide / 2 + across * (right - left - wide), top + wide / 2 + down * (bottom - top - wide)
+        x = left + wide / 2 + (first_across + span * across) * (right - left - wide)
+        y = top + wide / 2 + (first_down + span * down) * (bottom - top - wide)
         places.append(Place(x, y, wide, _TURN * (2 * turn - 1)))
     return places
 

@@ -57,6 +57,22 @@ def test_places_lie_within_what_the_network_sees_and_are_spread(scene: Scene) ->
     assert all(one != next_one for one, next_one in pairwise(places))
 
 
+@pytest.mark.parametrize(
+    ("where", "across", "down"),
+    [("center", 1, 1), ("top-left", 0, 0), ("top-right", 2, 0), ("bottom-left", 0, 2), ("bottom-right", 2, 2)],
+)
+def test_a_part_of_the_picture_has_its_own_places(
+    scene: Scene, where: patch_attack.Whereabouts, across: int, down: int
+) -> None:
+    left, top, right, bottom = scene.victims[0].classifier.backbone.preprocessing.box(*scene.picture.shape[1::-1])
+    places = patch_attack.places_in(scene, 80.0, 32, seed=3, where=where)
+    columns = [(place.x - place.diameter / 2 - left) / (right - left - place.diameter) for place in places]
+    rows = [(place.y - place.diameter / 2 - top) / (bottom - top - place.diameter) for place in places]
+    for third, shares in ((across, columns), (down, rows)):
+        assert third / 3 - 1e-6 <= min(shares) < max(shares) <= (third + 1) / 3 + 1e-6
+        assert np.ptp(shares) > 0.2
+
+
 @pytest.mark.slow
 def test_a_patch_fools_wherever_it_is_put_and_can_be_printed(imagenet: Classifier, dog: bytes) -> None:
     found = run(adversarial_image(imagenet, dog, target=TABBY, method="patch", share=0.25, steps=30))

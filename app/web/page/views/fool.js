@@ -17,6 +17,7 @@ import { article, language, percent, rich, t } from "../words.js";
 import { Fooled } from "./fooled.js";
 
 const METHODS = ["robust", "minimal", "pgd", "fgsm", "lesson", "patch"];
+const PLACES = ["anywhere", "center", "top-left", "top-right", "bottom-left", "bottom-right"];
 const UNBOUNDED = ["minimal", "patch"];
 const WAYS = ["messenger", "edit"]; // saving, always
 const FIRST = { imagenet: "tabby", pets: "Bengal" };
@@ -73,6 +74,7 @@ export function Fool() {
   const [method, setMethod] = useState("robust");
   const [survive, setSurvive] = useState(/** @type {string[]} */ ([]));
   const [together, setTogether] = useState(/** @type {string[]} */ ([]));
+  const [place, setPlace] = useState("anywhere");
   const [levels, setLevels] = useState(4);
   const { busy, problem, wait, give } = useOrder();
   const input = now.job?.input;
@@ -82,6 +84,7 @@ export function Fool() {
     setTarget(input.target ?? "");
     setMethod(input.method);
     setSurvive(input.survive ?? []);
+    setPlace(input.place ?? "anywhere");
     setTogether((input.models ?? []).slice(1));
     if (input.epsilon) setLevels(Math.round(input.epsilon * 255));
   }, [input?.seed, id]);
@@ -96,7 +99,7 @@ export function Fool() {
   const others = companions(name);
   const fooled = [name, ...others.filter((one) => together.includes(one))];
   const ways = WAYS.filter((one) => survive.includes(one));
-  const query = { model: name, models: fooled.length > 1 ? fooled.join() : undefined, target: wanted, method, survive: method === "robust" && ways.length ? ["file", ...ways].join() : undefined, epsilon: UNBOUNDED.includes(method) ? undefined : `${levels}/255` };
+  const query = { model: name, models: fooled.length > 1 ? fooled.join() : undefined, target: wanted, method, survive: method === "robust" && ways.length ? ["file", ...ways].join() : undefined, place: method === "patch" ? place : undefined, epsilon: UNBOUNDED.includes(method) ? undefined : `${levels}/255` };
   const start = (event, changes = {}) => {
     event?.preventDefault();
     give(async () => {
@@ -115,12 +118,13 @@ export function Fool() {
     <label class="field"><span>${UNBOUNDED.includes(method) ? t(`fool.${method}.least`) : t("fool.strength", { n: levels })}</span><input type="range" min="1" max="16" value=${levels} disabled=${UNBOUNDED.includes(method)} aria-label=${t("fool.strength.label")} onInput=${(event) => setLevels(Number(event.target.value))} /></label>
     <p class="small quiet method">${t(`attack.${method}.text`)}</p>
     ${method === "robust" && html`<${Ticks} label=${t("fool.survive")} options=${WAYS.map((key) => [key, t(`survive.${key}`)])} chosen=${survive} onChange=${setSurvive} />`}
+    ${method === "patch" && html`<${Pick} label=${t("fool.place")} value=${place} onChange=${setPlace} options=${PLACES.map((key) => [key, t(`place.${key}`)])} />`}
     ${others.length > 0 && html`<${Ticks} label=${t("fool.together")} options=${others.map((one) => [one, one])} chosen=${together} onChange=${setTogether} />`}
     <button class="btn main" disabled=${busy || wait > 0 || !shown || !wanted}>${wait ? t("state.in", { what: t("fool.do"), n: wait }) : t("fool.do")}</button></form><${Trouble} problem=${problem ?? unseen} />
     <hr /><div aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} again=${again} />
     ${!id && html`<${Before} shown=${shown} found=${found} />`}${job?.status === "queued" && html`<${Queued} now=${now} />`}${job?.status === "running" && html`<${Changing} now=${now} />`}
     ${job?.status === "canceled" && html`<${Note} title=${t("state.stopped")}><p>${t("fool.stopped")}</p><//>`}
-    ${job?.status === "succeeded" && html`${!job.result.success && html`<${Missed} now=${now} give=${give} display=${display} />`}<${Fooled} key=${job.id} now=${now} display=${display} least=${() => start(undefined, { ...job.input, method: "minimal", steps: undefined, epsilon: undefined, seed: undefined, patch: undefined })} />`}</div>
+    ${job?.status === "succeeded" && html`${!job.result.success && html`<${Missed} now=${now} give=${give} display=${display} />`}<${Fooled} key=${job.id} now=${now} display=${display} least=${() => start(undefined, { ...job.input, method: "minimal", steps: undefined, epsilon: undefined, seed: undefined, patch: undefined, place: undefined })} />`}</div>
     <${Foot} curl=${`curl --data-binary @${quoted(file)} -H 'Prefer: wait=60' ${quoted(where)}`} recipe=${{ kind: "adversarial_image", ...(input ?? query) }} end=${id}
       python=${`from pathlib import Path\nfrom app.client import Client\n\nwith Client("${location.origin}") as inkblot:\n    job = inkblot.fool(Path("${file}").read_bytes()${given})\n    *_, end = inkblot.follow(job)`} />`;
 }
