@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from statistics import median
@@ -26,6 +26,8 @@ Given = TypeVar("Given")
 _PROGRESS_S: Final = 0.1
 _PREVIEW_S: Final = 0.5
 _STATE_S: Final = 5.0
+LARGE_PIXELS: Final = 12_000_000
+"""Of all pictures that runs change at their own size, at once; a larger one has the engine's memory for itself."""
 _REMEMBERED: Final = 15
 """Steps whose median tells how long one takes: the first of all, and those beside a job that joins, are slow."""
 
@@ -47,6 +49,7 @@ class Run(Generic[Result]):
     The callbacks come from that thread and must be quick. `on_progress` gets the progress and the seconds until the
     end, at most ten times a second; `on_preview` the step and a picture `(3, H, W)`, at most twice; `on_metric` every
     point of a curve; `on_state` what the algorithm can be resumed from, every five seconds and when the engine stops.
+    `pixels` are those of a picture that it holds several times over while it runs.
     """
 
     def __init__(
@@ -58,7 +61,9 @@ class Run(Generic[Result]):
         on_metric: Callable[[Mapping[str, float | int | str]], None] = _ignore,
         on_state: Callable[[Mapping[str, Tensor]], None] = _ignore,
         deadline_s: float | None = None,
+        pixels: int = 0,
     ) -> None:
+        self.pixels = pixels
         self.result: Future[Result] = Future()
         self.seconds = 0.0
         """Of the engine's time, spent for this run."""
@@ -73,6 +78,11 @@ class Run(Generic[Result]):
         self._step_began, self._step = now, 0
         self._took: deque[float] = deque(maxlen=_REMEMBERED)
         self._cancelled = False
+
+    @property
+    def is_unwanted(self) -> bool:
+        """It was canceled, or its time is over: it ends as soon as it goes on."""
+        return self._cancelled or bool(self._deadline and time.monotonic() > self._deadline)
 
     def cancel(self) -> None:
         """Takes effect before the next step; the result is then a `CanceledError`."""
@@ -176,21 +186,27 @@ class Engine:
         self._on_thread()
         running: list[Run[Any]] = []
         while not self._stopping:
-            running += self._new(wait=not running)
+            running += self._new(running)
             _round(running, self._serving)
             running = [run for run in running if not run.result.done()]  # stopping, some have not begun
-        for run in running + self._new(wait=False):
+        for run in running + self._waiting:
             run.stop()
 
-    def _new(self, *, wait: bool) -> list[Run[Any]]:
-        """What was submitted since, at its first ask."""
+    def _new(self, running: Sequence[Run[Any]]) -> list[Run[Any]]:
+        """Those that wait and have room beside these, at their first ask; one at least if there are none."""
         with self._arrived:
-            if wait:
+            if not running:
                 self._arrived.wait_for(lambda: self._waiting or self._stopping)
-            new, self._waiting = self._waiting, []
-        if not self._stopping:
-            for run in new:
-                _timed(run, None)
+            if self._stopping:
+                return []
+            new, held = [], sum(run.pixels for run in running)
+            for run in self._waiting:
+                if run.is_unwanted or not run.pixels or not held or held + run.pixels <= LARGE_PIXELS:
+                    new.append(run)
+                    held += run.pixels
+            self._waiting = [run for run in self._waiting if run not in new]
+        for run in new:
+            _timed(run, None)
         return new
 
 

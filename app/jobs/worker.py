@@ -225,6 +225,7 @@ class Worker:
         saved = self._files.kept(identity, _CHECKPOINT)
         resume = unpacked(saved) if saved else None
         runs_alone = kind in {MODEL, CORRECTION, EVALUATION}
+        pixels = 0
         algorithm: Algorithm[JobResult] | Steps[JobResult]
         if kind == MODEL:
             archive = self._files.open_kept(identity, upload or UPLOAD)
@@ -236,6 +237,7 @@ class Worker:
             algorithm = self._training_jobs.correct(identity, choices)
         else:
             picture = self._files.kept(identity, upload) if upload else None
+            pixels = self._tasks.pixels_held(choices, picture)
             algorithm = self._tasks.start(kind, choices, picture, resume)
 
         def on_progress(progress: Progress, eta_s: float) -> None:
@@ -258,6 +260,7 @@ class Worker:
             on_metric=lambda metric: publish("metric", metric),
             on_state=on_state,
             deadline_s=choices.get("deadline_s"),
+            pixels=pixels,
         )
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         publish("started", {"device": self._device, "resumed": saved is not None, "at": now})

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from app.jobs.engine import CanceledError, Engine, EngineStoppedError, Run, run_alone
+from app.jobs.engine import LARGE_PIXELS, CanceledError, Engine, EngineStoppedError, Run, run_alone
 from app.jobs.job import DeadlineExceededError
 from app.vision.ask import Activity, Algorithm, Ask, Pause, Progress, Steps, run
 from app.vision.classifier import Classifier
@@ -51,6 +51,51 @@ def endless(classifier: Classifier, *, at: Callable[[int], object] = nothing) ->
 
 def result_of(future: "Future[Tensor]") -> Tensor:
     return future.result(timeout=60)
+
+
+def test_large_pictures_are_worked_on_one_after_the_other_and_small_ones_meanwhile(classifier: Classifier) -> None:
+    seen: list[str] = []
+
+    def large(name: str) -> Run[Tensor]:
+        return Run(climb(classifier, steps=6, at=lambda _: seen.append(name)), pixels=LARGE_PIXELS - 10)
+
+    with Engine() as engine:
+        first = [engine.submit(large(name)) for name in ("one", "two")]
+        small = engine.submit(Run(climb(classifier, steps=2, at=lambda _: seen.append("small")), pixels=10))
+        for one in (*first, small):
+            result_of(one)
+    assert [name for name in seen if name != "small"] == ["one"] * 6 + ["two"] * 6
+    assert "small" in seen[: seen.index("two")]
+
+
+def test_a_picture_that_is_larger_than_all_that_have_room_is_worked_on_alone(classifier: Classifier) -> None:
+    with Engine() as engine:
+        result_of(engine.submit(Run(climb(classifier, steps=2), pixels=3 * LARGE_PIXELS)))
+
+
+@pytest.mark.parametrize("unwanted", ["canceled", "late"])
+def test_what_waits_for_room_ends_when_nobody_wants_it_any_more(classifier: Classifier, unwanted: str) -> None:
+    with Engine() as engine:
+        running = Run(endless(classifier), pixels=LARGE_PIXELS)
+        waits = Run(endless(classifier), pixels=LARGE_PIXELS, deadline_s=0.2 if unwanted == "late" else None)
+        engine.submit(running)
+        ended = engine.submit(waits)
+        if unwanted == "canceled":
+            waits.cancel()
+        with pytest.raises(CanceledError if unwanted == "canceled" else DeadlineExceededError):
+            result_of(ended)
+        assert not running.result.done()
+        running.cancel()
+
+
+def test_what_waits_for_room_is_stopped_with_the_engine(classifier: Classifier) -> None:
+    began = threading.Event()
+    with Engine() as engine:
+        engine.submit(Run(endless(classifier, at=lambda _: began.set()), pixels=LARGE_PIXELS))
+        waits = engine.submit(Run(endless(classifier), pixels=LARGE_PIXELS))
+        assert began.wait(60)
+    with pytest.raises(EngineStoppedError):
+        waits.result(0)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from app.vision.ask import Algorithm
 from app.vision.classifier import Classifier
 from app.vision.drawing.gallery import draw_gallery
 from app.vision.feature_space import UNKNOWN
-from app.vision.image import ImageLimits
+from app.vision.image import ImageLimits, pixels_in
 from app.vision.models.model_folder import BrokenModelError
 from app.vision.models.repository import ModelRepository
 from app.vision.networks.weights import MissingWeightsError, WeightsError
@@ -70,6 +70,10 @@ class Tasks:
         assert kind == ADVERSARIAL_IMAGE
         assert upload is not None
         return self._adversarial_image(classifier, others, choices, upload, resume)
+
+    def pixels_held(self, choices: Input, upload: bytes | None) -> int:
+        """Of a picture that the job changes at its own size; raises as `Picture.read`."""
+        return 0 if upload is None or choices.get("space") == "model" else pixels_in(upload, self._limits)
 
     def _others(self, classifier: Classifier) -> Sequence[Classifier]:
         """The original classifiers of all other backbones that are present; a broken one is left out."""

@@ -5,6 +5,7 @@ measure, on the saved file.
 """
 
 import math
+from functools import partial
 from typing import Final, Literal
 
 import torch
@@ -51,7 +52,7 @@ def pgd(
         velocity = 0.75 * velocity + look.gradient / mean_size(look.gradient)
         if norm == "linf":
             size = max(1, step_size // (1 + step // 10))
-            change = signed_step(change, velocity, size, levels, start)
+            change = signed_step(change, partial(_rows, velocity), size, levels, start)
         else:
             moved = change + velocity * (bound / 4 / velocity.norm().clamp(min=1e-20))
             change = round_to_norm(moved, min(float(moved.norm()), 0.98 * bound), start, None)
@@ -142,6 +143,10 @@ def minimal(
     del direction, gradient, change
     change = yield from _shrink(scene, best, best_norm, start, _cap(found, found, steps))
     return Attack(scene.changed(change), found)
+
+
+def _rows(velocity: Tensor, rows: slice) -> Tensor:
+    return velocity[:, rows]
 
 
 def _cap(step: int, found: int, steps: int) -> int | None:

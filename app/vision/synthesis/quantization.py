@@ -7,6 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+Rows = Callable[[slice], Tensor]
+"""Those rows of what there is for each value of a picture, `(3, rows, W)`."""
 _BINS: Final = 4096
 _BISECTIONS: Final = 24
 _BAND: Final = 1_000_000
@@ -27,13 +29,13 @@ def within_levels(change: Tensor, start: Tensor) -> Tensor:
     return cut
 
 
-def signed_step(change: Tensor, velocity: Tensor, size: int, bound: int, start: Tensor) -> Tensor:
+def signed_step(change: Tensor, velocity: Rows, size: int, bound: int, start: Tensor) -> Tensor:
     """Every value of a change `(3, H, W)` moved by so many levels to where the velocity points, within ±`bound` and
-    0..255.
+    0..255. The velocity is asked for band by band.
     """
     moved = torch.empty_like(change)
     for rows in bands(*change.shape[1:]):
-        part = (change[:, rows] + size * velocity[:, rows].sign()).clamp_(-bound, bound)
+        part = (change[:, rows] + size * velocity(rows).sign()).clamp_(-bound, bound)
         moved[:, rows] = within_levels(part, start[:, rows])
     return moved
 

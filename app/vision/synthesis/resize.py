@@ -20,12 +20,15 @@ class ResizeOperator:
         self._fit = preprocessing
         height, width = picture.shape[:2]
         self.region: Region = slice(0, height), slice(0, width)
+        self.density = 1.0
+        """Values of the canvas for each of the picture."""
         if preprocessing is None:
             return
         left, top, right, bottom = preprocessing.box(width, height)
         self._rows, rows = _weights(preprocessing.crop, height, top, bottom)
         self._columns, columns = _weights(preprocessing.crop, width, left, right)
         self.region = rows, columns
+        self.density = preprocessing.crop**2 / ((right - left) * (bottom - top))
 
     def canvas(self, picture: Canvas) -> Canvas:
         """What the network sees of a picture `(H, W, 3)`, by the real resize of the classification path: `(crop, crop,

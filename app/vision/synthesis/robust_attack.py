@@ -1,7 +1,7 @@
 """Pictures that go on fooling on the ways that pictures travel."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +14,10 @@ from app.vision.image import Canvas
 from app.vision.synthesis.attacks import RESERVE
 from app.vision.synthesis.quantization import signed_step, whole_levels
 from app.vision.synthesis.scene import Attack, Moment, Scene, State, mean_size
-from app.vision.synthesis.transformations import GROUPS, Passage, canvases_through
+from app.vision.synthesis.transformations import GROUPS, canvases_through
 
+_Key = tuple[int, tuple[str, int, int]]
+"""Which victim, and how pixels move on the way to it."""
 _WEAK: Final = 2.0
 """Logits beyond the reserve up to which a way is still worked on."""
 
@@ -66,20 +68,20 @@ def robust(
     steps = steps or plan.steps
     start = scene.start()
     state = dict(resume or {})
-    change, velocity = state.get("change", scene.unchanged(torch.int16)), state.get("velocity", scene.unchanged())
+    change = state.get("change", scene.unchanged(torch.int16))
+    velocity = _Velocity(scene, state)
     best = state.get("best", change)
     held = float(state.get("held", torch.tensor(-math.inf)))
     weak = [pairs[index] for index in state.get("weak", torch.arange(len(pairs))).tolist()]
     score = float(state["score"]) if "score" in state else None
     for number in range(int(state.get("number", torch.tensor(0))), steps):
         rung = rungs[min(number // plan.steps_a_rung, len(rungs) - 1)]
-        kept = {"change": change, "velocity": velocity, "best": best, "number": torch.tensor(number)}
+        kept = {"change": change, "best": best, "number": torch.tensor(number), **velocity.state()}
         kept["held"] = torch.tensor(held, dtype=torch.float64)
         kept["weak"] = torch.tensor([pairs.index(pair) for pair in weak])
-        gradient = yield from _gradient(scene, plan, weak, Moment(change, number + 1, steps, score, kept), seed)
-        gradient /= mean_size(gradient)
-        velocity = gradient.add_(velocity, alpha=0.9)
-        change = signed_step(change, velocity, max(1, round(rung / 3)), rung, start)
+        pulls = yield from _gradient(scene, plan, weak, Moment(change, number + 1, steps, score, kept), seed)
+        velocity.add(pulls)
+        change = signed_step(change, velocity.rows, max(1, round(rung / 3)), rung, start)
         if (number + 1) % plan.steps_a_rung and number + 1 < steps:
             continue
         margins, score = yield from _check(scene, scene.changed(change))
@@ -91,28 +93,66 @@ def robust(
     return Attack(scene.changed(best), steps)
 
 
-def _gradient(scene: Scene, plan: _Plan, weak: Sequence[tuple[int, str]], now: Moment, seed: int) -> Algorithm[Tensor]:
-    """For each victim through some of its weak ways, chosen at random."""
+class _Velocity:
+    """Momentum of a scene's gradients, kept on the canvases: on a photo of 12 megapixels it would take 144 MB, and
+    several passes over them in each step.
+
+    Ways that move pixels alike have one canvas for each victim.
+    """
+
+    def __init__(self, scene: Scene, state: State) -> None:
+        self._scene = scene
+        self._ways = {
+            (place, one.geometry): one for place, victim in enumerate(scene.victims) for one in victim.passages.values()
+        }
+        self._canvases = {
+            key: state[name] for name, key in zip(self._names(), self._ways, strict=True) if name in state
+        }
+
+    def _names(self) -> list[str]:
+        return [f"velocity_{number}" for number in range(len(self._ways))]
+
+    def state(self) -> dict[str, Tensor]:
+        """What `__init__` takes to go on."""
+        return {
+            name: self._canvases[key]
+            for name, key in zip(self._names(), self._ways, strict=True)
+            if key in self._canvases
+        }
+
+    def add(self, pulls: Mapping[_Key, Tensor]) -> None:
+        """A step's gradients `(3, crop, crop)`."""
+        for key in self._canvases.keys() | pulls.keys():
+            slowed = 0.9 * self._canvases.get(key, torch.tensor(0.0))
+            self._canvases[key] = slowed + pulls[key] if key in pulls else slowed
+
+    def rows(self, rows: slice) -> Tensor:
+        """What comes back to these rows of the region, `(3, rows, w)`."""
+        return self._scene.pulled_back([(self._ways[key], canvas) for key, canvas in self._canvases.items()], rows)
+
+
+def _gradient(
+    scene: Scene, plan: _Plan, weak: Sequence[tuple[int, str]], now: Moment, seed: int
+) -> Algorithm[dict[_Key, Tensor]]:
+    """For each victim through some of its weak ways, chosen at random: on its canvases, all of a size."""
     picture = scene.changed(now.change)
     generator = torch.Generator().manual_seed(seed * 1009 + now.step - 1)
-    total: Tensor | None = None
+    pulls: dict[_Key, Tensor] = {}
     for place in sorted({place for place, _ in weak}):
         victim = scene.victims[place]
         ways = [way for whose, way in weak if whose == place]
         chosen = [ways[index] for index in torch.randperm(len(ways), generator=generator)[: plan.views].tolist()]
         passages = [victim.passages[way] for way in chosen]
         answered = yield scene.ask(victim, canvases_through(passages, picture), now)
-        back: dict[tuple[str, int, int], tuple[Passage, list[Tensor]]] = {}
+        own: dict[_Key, Tensor] = {}
         for passage, gradient in zip(passages, answered.gradient, strict=True):
-            back.setdefault(passage.geometry, (passage, []))[1].append(gradient)
-        pull = scene.unchanged()
-        for passage, gradients in back.values():  # a canvas is quickly added to, a picture of many megapixels is not
-            gradient = _blur(torch.stack(gradients).sum(0), plan.sigma)
-            passage.add_pulled_back_(scene.part(pull, passage.region), gradient)
-        pull /= mean_size(pull)
-        total = pull if total is None else total.add_(pull)
-    assert total is not None, "somebody is still to be fooled"
-    return total
+            key = place, passage.geometry
+            own[key] = own[key] + gradient if key in own else gradient
+        blurred = {key: _blur(gradient, plan.sigma) for key, gradient in own.items()}
+        # Of size 1 in the picture, over which a value of the canvas is spread.
+        size = victim.passages["png"].density * torch.stack([mean_size(one) for one in blurred.values()]).sum()
+        pulls |= {key: gradient / size for key, gradient in blurred.items()}
+    return pulls
 
 
 def _check(scene: Scene, picture: Canvas) -> Algorithm[tuple[dict[tuple[int, str], float], float]]:

@@ -1,7 +1,7 @@
 """What every attack works on: who is to be fooled, when they are, and the picture on its ways to them."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -146,6 +146,21 @@ class Scene:
         for rows in bands(*change.shape[1:]):
             region[:, rows] = (start[:, rows] + change[:, rows].short()).to(torch.uint8)
         return picture
+
+    def pulled_back(self, pulls: Iterable[tuple[Passage, Tensor]], rows: slice) -> Tensor:
+        """What comes back to these rows of the region from canvases `(3, crop, crop)`, in all: `(3, rows, w)`."""
+        top, left = (part.start for part in self.region)
+        _, height, width = self.start()[:, rows].shape
+        values = torch.zeros(3, height, width)
+        for passage, gradient in pulls:
+            own, columns = passage.region
+            shared = slice(max(own.start, top + rows.start), min(own.stop, top + rows.stop))
+            if shared.start < shared.stop:
+                part = values[:, shared.start - top - rows.start : shared.stop - top - rows.start]
+                passage.add_pulled_back_(
+                    part[..., columns.start - left : columns.stop - left], gradient, (shared, columns)
+                )
+        return values
 
     def look(self, now: Moment) -> Algorithm[Look]:
         """Ask all about the picture that would be saved now.

@@ -72,6 +72,11 @@ class Passage:
         self.region: Region = rows, columns
 
     @property
+    def density(self) -> float:
+        """Values of the canvas for each of the picture."""
+        return self._resize.density
+
+    @property
     def geometry(self) -> tuple[str, int, int]:
         """How pixels move on this way: what comes back on all that have it in common may be added up on the canvas."""
         return (self.way if self.way in {"mirror", "turn"} else "", *self._inset)
@@ -92,8 +97,9 @@ class Passage:
                 return self._resize.canvas(np.array(turned))
         return self._resize.canvas(self._edges_moved(picture))
 
-    def add_pulled_back_(self, values: Tensor, gradient: Tensor) -> None:
-        """Add to values `(3, h, w)` of the region what comes back from the canvas `(3, crop, crop)`.
+    def add_pulled_back_(self, values: Tensor, gradient: Tensor, part: Region | None = None) -> None:
+        """Add to values `(3, h, w)` of the region, or of a part of it, what comes back from the canvas `(3, crop,
+        crop)`.
 
         The network sees the middle of the picture, so that the canvas of a mirrored or turned picture is the canvas,
         mirrored or turned.
@@ -104,7 +110,7 @@ class Passage:
             gradient = _turned_back(gradient)
         rows, columns = (
             slice(own.start - part.start - inset, own.stop - part.start - inset)
-            for own, part, inset in zip(self.region, self._resize.region, self._inset, strict=True)
+            for own, part, inset in zip(part or self.region, self._resize.region, self._inset, strict=True)
         )
         self._resize.add_pulled_back_(values, gradient, (rows, columns))
 

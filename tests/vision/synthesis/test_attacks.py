@@ -19,6 +19,7 @@ from app.vision.synthesis.attacks import Method
 from app.vision.synthesis.perturbation import difference_of, measure, noise_like
 from app.vision.synthesis.quantization import round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.scene import Criterion, Scene, Victim
 from app.vision.synthesis.transformations import Passage, canvases_through, ways_of
 from tests.support.paths import ROOT
 
@@ -106,6 +107,33 @@ def test_what_comes_back_on_ways_of_one_geometry_may_be_added_up_on_the_canvas()
         passage.add_pulled_back_(one_by_one, gradient)
     alike[0].add_pulled_back_(together, gradients.sum(0))
     assert torch.allclose(one_by_one, together, atol=1e-5)
+
+
+def test_what_comes_back_band_by_band_is_what_comes_back_to_the_whole_picture(imagenet: Classifier) -> None:
+    picture = photo(321, 402)
+    passages = {way: Passage(way, picture, Preprocessing(256, 224), ImageLimits()) for way in ways_of(["edit"])}
+    scene = Scene(picture, [Victim(imagenet, Criterion(0, 281), passages)])
+    gradients = torch.randn(len(passages), 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    whole = scene.unchanged()
+    for passage, gradient in zip(passages.values(), gradients, strict=True):
+        passage.add_pulled_back_(scene.part(whole, passage.region), gradient)
+    height = whole.shape[1]
+    bands = [
+        scene.pulled_back(zip(passages.values(), gradients, strict=True), slice(top, top + 50))
+        for top in range(0, height, 50)
+    ]
+    assert torch.allclose(torch.cat(bands, dim=1), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(150, 100), (500, 375), (1200, 900)])
+def test_the_density_tells_how_large_a_gradient_is_in_the_picture(size: tuple[int, int]) -> None:
+    picture = photo(*size)
+    for crop in (192, 224, 300):
+        passage = Passage("png", picture, Preprocessing(round(crop / 0.875), crop), ImageLimits())
+        rows, columns = passage.region
+        pulled = torch.zeros(3, *picture[rows, columns].shape[:2])
+        passage.add_pulled_back_(pulled, torch.full((3, crop, crop), 2.0))
+        assert float(pulled.mean()) == pytest.approx(2 * passage.density, rel=0.12)  # the region is a little wider
 
 
 def test_canvases_made_on_several_threads_are_those_made_one_by_one() -> None:
