@@ -60,7 +60,9 @@ def both_mb(pid: int, kind: str) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--loads", nargs="*", default=[""], help="only those whose name has one of these words")
+    choices = parser.parse_args()
+    seconds = choices.seconds
     photos = [str(_SAMPLES / name) for name in ("cat.jpg", "basenji.png", "bernese.png")]
     columns = "".join(f"{name:>13}" for name in ("now", *_KINDS))
     print(f"{'MB; but for now, at most':46}{columns}")
@@ -90,6 +92,8 @@ def main() -> None:
                 "at rest again": lambda: time.sleep(12),
             }
             for name, load in loads.items():
+                if not any(word in name for word in choices.loads):
+                    continue
                 watch = Watch(pid)
                 load()
                 most = watch.end()
