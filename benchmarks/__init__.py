@@ -3,4 +3,3 @@
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the worker has it; read when torch is loaded
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # whoever installs it has bytecode: 41 files of ours take 45 ms a start

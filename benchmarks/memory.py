@@ -60,7 +60,7 @@ def both_mb(pid: int, kind: str) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=8.0, help="of each load")
-    parser.add_argument("--loads", nargs="*", default=[""], help="only those whose name has one of these words")
+    parser.add_argument("--loads", nargs="+", default=[""], help="only those whose name has one of these words")
     choices = parser.parse_args()
     seconds = choices.seconds
     photos = [str(_SAMPLES / name) for name in ("cat.jpg", "basenji.png", "bernese.png")]

@@ -44,6 +44,11 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
+def as_installed() -> dict[str, str]:
+    """The environment, with bytecode, as whoever installs it has: to compile 41 files of ours takes 45 ms a start."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 @contextmanager
 def running(
     server: Server, data_dir: Path, *, worker: str = "external", more: Mapping[str, str] = MappingProxyType({})
@@ -59,7 +64,7 @@ def running(
     process = subprocess.Popen(
         [server.python, *server.command, str(port)],
         cwd=ROOT,
-        env={**os.environ, **ours, **server.environ, **more},
+        env={**as_installed(), **ours, **server.environ, **more},
         start_new_session=True,
     )
     try:

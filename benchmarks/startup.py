@@ -4,7 +4,6 @@
 """
 
 import argparse
-import os
 import resource
 import statistics
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks.servers import OURS, ROOT, cpu_seconds, running
+from benchmarks.servers import OURS, ROOT, as_installed, cpu_seconds, running
 
 _PHOTO: Final = str(ROOT / "app/web/samples/cat.jpg")
 
@@ -47,7 +46,7 @@ def started(data_dir: Path) -> tuple[float, float]:
 
 
 def commanded(port: int, *arguments: str) -> tuple[float, float]:
-    environ = {**os.environ, "INKBLOT_URL": f"http://127.0.0.1:{port}"}
+    environ = {**as_installed(), "INKBLOT_URL": f"http://127.0.0.1:{port}"}
     command = [sys.executable, "-m", "app", *arguments]
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, env=environ, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

@@ -1,6 +1,7 @@
 """Slow work: a bar that shows how it goes, and `inkblot jobs`."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,7 +135,7 @@ def _kept_interrupts() -> Iterator[Callable[[], None]]:
     """What this gives raises `KeyboardInterrupt` if Ctrl-C was pressed before.
 
     Python raises one wherever it is, and where that is a destructor or a weak reference's callback, of which an import
-    has some, prints it and goes on.
+    has some, prints it and goes on. It is looked at with each event; in a long queue one may have to press again.
     """
     pressed = False
 
@@ -147,7 +148,8 @@ def _kept_interrupts() -> Iterator[Callable[[], None]]:
         if pressed:
             raise KeyboardInterrupt
 
-    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    is_main = threading.current_thread() is threading.main_thread()
+    is_ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if is_ours:
         signal.signal(signal.SIGINT, press)
     try:

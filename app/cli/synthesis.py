@@ -42,8 +42,8 @@ def fool(
         str | None, typer.Option(help="For the method patch: which share of the picture it covers; default: 0.1.")
     ] = None,
     place: Annotated[
-        str | None,
-        typer.Option(help="For the method patch: anywhere (default), center, top-left, top-right, bottom-left …"),
+        Literal["anywhere", "center", "top-left", "top-right", "bottom-left", "bottom-right"] | None,
+        typer.Option(help="For the method patch: where it shall fool; default: anywhere."),
     ] = None,
     epsilon: Annotated[str | None, typer.Option(help="Largest change, such as 4/255; default: the method's.")] = None,
     space: Annotated[

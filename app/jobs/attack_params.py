@@ -54,7 +54,9 @@ class AdversarialImageChoices(Choices):
         None, ge=0.02, le=0.25, description="Share of the picture that the patch covers; default: a tenth."
     )
     place: Literal["anywhere", "center", "top-left", "top-right", "bottom-left", "bottom-right"] | None = Field(
-        None, description="Where the patch shall fool; default: anywhere that the network sees."
+        None,
+        description="In which part of the places that its middle can have the patch shall fool; default: anywhere that "
+        "the network sees. A large patch has little room.",
     )
     survive: Annotated[list[Literal["file", "messenger", "edit"]], BeforeValidator(_listed)] = Field(
         default=["file"],

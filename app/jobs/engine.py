@@ -27,7 +27,9 @@ _PROGRESS_S: Final = 0.1
 _PREVIEW_S: Final = 0.5
 _STATE_S: Final = 5.0
 LARGE_PIXELS: Final = 12_000_000
-"""Of all pictures that runs change at their own size, at once; a larger one has the engine's memory for itself."""
+"""Of all large pictures that runs change at their own size, at once; of a larger one there is no other beside it."""
+SMALL_PIXELS: Final = LARGE_PIXELS // 8
+"""What is not larger waits for no room."""
 _REMEMBERED: Final = 15
 """Steps whose median tells how long one takes: the first of all, and those beside a job that joins, are slow."""
 
@@ -63,7 +65,7 @@ class Run(Generic[Result]):
         deadline_s: float | None = None,
         pixels: int = 0,
     ) -> None:
-        self.pixels = pixels
+        self.pixels = pixels if pixels > SMALL_PIXELS else 0
         self.result: Future[Result] = Future()
         self.seconds = 0.0
         """Of the engine's time, spent for this run."""
@@ -72,17 +74,22 @@ class Run(Generic[Result]):
         self._algorithm: Any = algorithm
         self._on_progress, self._on_preview, self._on_state = on_progress, on_preview, on_state
         self._on_metric = on_metric
-        now = time.monotonic()
-        self._deadline = now + deadline_s if deadline_s else None
-        self._told, self._shown, self._kept = 0.0, 0.0, now
-        self._step_began, self._step = now, 0
+        self._deadline_s, self._deadline = deadline_s, float("inf")
+        self._told, self._shown, self._kept = 0.0, 0.0, 0.0
+        self._step_began, self._step = 0.0, 0
         self._took: deque[float] = deque(maxlen=_REMEMBERED)
         self._cancelled = False
 
     @property
-    def is_unwanted(self) -> bool:
-        """It was canceled, or its time is over: it ends as soon as it goes on."""
-        return self._cancelled or bool(self._deadline and time.monotonic() > self._deadline)
+    def is_cancelled(self) -> bool:
+        """It ends as soon as it goes on."""
+        return self._cancelled
+
+    def begin(self) -> None:
+        """Let it go to its first ask; its time counts from now."""
+        self._kept = self._step_began = time.monotonic()
+        self._deadline = self._kept + (self._deadline_s or float("inf"))
+        _timed(self, None)
 
     def cancel(self) -> None:
         """Takes effect before the next step; the result is then a `CanceledError`."""
@@ -93,7 +100,7 @@ class Run(Generic[Result]):
         try:
             if self._cancelled:
                 raise CanceledError  # noqa: TRY301 -- all ends are handled below
-            if self._deadline and time.monotonic() > self._deadline:
+            if time.monotonic() > self._deadline:
                 raise DeadlineExceededError  # noqa: TRY301
             if isinstance(answered, Exception):
                 raise answered  # noqa: TRY301
@@ -188,25 +195,32 @@ class Engine:
         while not self._stopping:
             running += self._new(running)
             _round(running, self._serving)
-            running = [run for run in running if not run.result.done()]  # stopping, some have not begun
+            running = [run for run in running if not run.result.done()]
         for run in running + self._waiting:
             run.stop()
 
     def _new(self, running: Sequence[Run[Any]]) -> list[Run[Any]]:
-        """Those that wait and have room beside these, at their first ask; one at least if there are none."""
+        """Those that wait and have room beside these, at their first ask; of the large ones none overtakes another."""
         with self._arrived:
             if not running:
                 self._arrived.wait_for(lambda: self._waiting or self._stopping)
             if self._stopping:
                 return []
-            new, held = [], sum(run.pixels for run in running)
+            new: list[Run[Any]] = []
+            left: list[Run[Any]] = []
+            held = sum(run.pixels for run in running)
             for run in self._waiting:
-                if run.is_unwanted or not run.pixels or not held or held + run.pixels <= LARGE_PIXELS:
+                has_room = not held or held + run.pixels <= LARGE_PIXELS
+                if run.is_cancelled or not run.pixels:
+                    new.append(run)
+                elif has_room and not any(one.pixels for one in left):
                     new.append(run)
                     held += run.pixels
-            self._waiting = [run for run in self._waiting if run not in new]
+                else:
+                    left.append(run)
+            self._waiting = left
         for run in new:
-            _timed(run, None)
+            run.begin()
         return new
 
 
@@ -226,7 +240,7 @@ def _round(runs: list[Run[Any]], serving: Serving) -> None:
 
 def run_alone(run: Run[Any], stopping: Callable[[], bool]) -> None:
     """Let work in steps run to its end in this thread, or until somebody wants it to stop."""
-    _timed(run, None)
+    run.begin()
     while run.at:
         if stopping():
             run.stop()

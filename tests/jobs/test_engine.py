@@ -73,19 +73,46 @@ def test_a_picture_that_is_larger_than_all_that_have_room_is_worked_on_alone(cla
         result_of(engine.submit(Run(climb(classifier, steps=2), pixels=3 * LARGE_PIXELS)))
 
 
-@pytest.mark.parametrize("unwanted", ["canceled", "late"])
-def test_what_waits_for_room_ends_when_nobody_wants_it_any_more(classifier: Classifier, unwanted: str) -> None:
+def test_what_waits_for_room_ends_when_nobody_wants_it_any_more(classifier: Classifier) -> None:
     with Engine() as engine:
-        running = Run(endless(classifier), pixels=LARGE_PIXELS)
-        waits = Run(endless(classifier), pixels=LARGE_PIXELS, deadline_s=0.2 if unwanted == "late" else None)
+        running, waits = (Run(endless(classifier), pixels=LARGE_PIXELS) for _ in range(2))
         engine.submit(running)
         ended = engine.submit(waits)
-        if unwanted == "canceled":
-            waits.cancel()
-        with pytest.raises(CanceledError if unwanted == "canceled" else DeadlineExceededError):
+        waits.cancel()
+        with pytest.raises(CanceledError):
             result_of(ended)
         assert not running.result.done()
         running.cancel()
+
+
+def test_the_time_of_a_job_does_not_count_while_it_waits_for_room(classifier: Classifier) -> None:
+    with Engine() as engine:
+        running = Run(endless(classifier), pixels=LARGE_PIXELS)
+        engine.submit(running)
+        waits = Run(climb(classifier, steps=1), pixels=LARGE_PIXELS, deadline_s=0.3)
+        ended = engine.submit(waits)
+        threading.Event().wait(0.5)
+        assert not ended.done()
+        running.cancel()
+        assert result_of(ended).shape == (1, 3, 64, 64)
+
+
+def test_large_pictures_are_not_overtaken_by_ones_that_would_have_room(classifier: Classifier) -> None:
+    seen: list[str] = []
+    began = threading.Event()
+    with Engine() as engine:
+        running = Run(endless(classifier, at=lambda _: began.set()), pixels=LARGE_PIXELS // 2)
+        engine.submit(running)
+        assert began.wait(60)
+        largest = Run(climb(classifier, steps=3, at=lambda _: seen.append("largest")), pixels=2 * LARGE_PIXELS)
+        later = Run(climb(classifier, steps=3, at=lambda _: seen.append("later")), pixels=LARGE_PIXELS // 4)
+        ended = [engine.submit(one) for one in (largest, later)]
+        threading.Event().wait(0.2)
+        assert not seen
+        running.cancel()
+        for one in ended:
+            result_of(one)
+    assert seen == ["largest"] * 3 + ["later"] * 3
 
 
 def test_what_waits_for_room_is_stopped_with_the_engine(classifier: Classifier) -> None:

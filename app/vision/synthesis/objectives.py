@@ -51,9 +51,9 @@ def prototype_objective(space: FeatureSpace, index: int) -> Objective:
 def _along(direction: Tensor, rows: Tensor) -> Tensor:
     """`(n,)`: the dot product of rows `(n, features)` with a direction `(features,)`, times the square of the cosine.
 
-    So strength that other classes share brings little: what rises is what points at this class alone. Without the
-    square (Carter 2019 has the fourth power) of forty ideal images of twenty classes three judges named 98, with it
-    112.
+    So strength that other classes share brings little: what rises is what points at this class alone (Carter 2019 has
+    the fourth power). Of 120 answers of three judges to forty ideal images 98 were right with the cosine, and 112 are
+    with its square.
     """
     along = rows @ direction
     cosine = along / (rows.norm(dim=1) * direction.norm() + 1e-6)

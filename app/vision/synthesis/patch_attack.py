@@ -115,19 +115,23 @@ def _verified(scene: Scene, pixels: Tensor, diameter: float, steps: int, places:
     disc = disc_of(pixels)
     file = BytesIO()
     disc.save(file, "PNG", dpi=_DPI)
-    pictures = [pasted(scene.picture, disc, place) for place in places]
     margins = [math.inf] * len(places)
-    for victim in scene.victims:
-        canvases = pixels_of(*(victim.passages["png"].canvas(picture) for picture in pictures))
+    seen: list[list[Canvas]] = [[] for _ in scene.victims]
+    for place in places:  # one at a time: a large photo has many megabytes
+        picture = pasted(scene.picture, disc, place)
+        for victim, canvases_of in zip(scene.victims, seen, strict=True):
+            canvases_of.append(victim.passages["png"].canvas(picture))
+    for victim, canvases_of in zip(scene.victims, seen, strict=True):
+        canvases = pixels_of(*canvases_of)
         for first in range(0, len(places), 8):
             answered = yield Ask(victim.classifier, canvases[first : first + 8], verifies=True)
-            for place, logits in enumerate(answered.logits, first):
-                margins[place] = min(margins[place], victim.criterion.margin(logits))
+            for index, logits in enumerate(answered.logits, first):
+                margins[index] = min(margins[index], victim.criterion.margin(logits))
     best = max(range(len(places)), key=margins.__getitem__)
     height, width = scene.picture.shape[:2]
     share = math.pi * diameter**2 / 4 / (width * height)
     found = Patch(file.getvalue(), round(diameter), share, len(places), sum(margin > 0 for margin in margins))
-    return Attack(pictures[best], steps, found)
+    return Attack(pasted(scene.picture, disc, places[best]), steps, found)
 
 
 def _gradient(scene: Scene, pixels: Tensor, places: Sequence[Place], light: Tensor, now: Moment) -> Algorithm[Tensor]:
@@ -182,7 +186,7 @@ def overlaid(scene: Scene, victim: Victim, pixels: Tensor, places: Sequence[Plac
 
 
 def places_in(scene: Scene, diameter: float, number: int, seed: int, where: Whereabouts = "anywhere") -> list[Place]:
-    """Wholly within what all networks see of the picture, and in that part of it."""
+    """Wholly within what all networks see of the picture, the middle in that part of the places that it can have."""
     generator = torch.Generator().manual_seed(seed)
     boxes = [_box(scene, victim) for victim in scene.victims]
     left, top = (max(box[side] for box in boxes) for side in (0, 1))

@@ -79,7 +79,8 @@ class Passage:
     @property
     def geometry(self) -> tuple[str, int, int]:
         """How pixels move on this way: what comes back on all that have it in common may be added up on the canvas."""
-        return (self.way if self.way in {"mirror", "turn"} else "", *self._inset)
+        moved = self.way if self.way in {"mirror", "turn"} else "resized" if self._preprocessing else ""
+        return (moved, *self._inset)
 
     def canvas(self, picture: Canvas) -> Canvas:
         """What the network gets to see, `(crop, crop, 3)`."""

@@ -1,4 +1,5 @@
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from app.vision.synthesis.attacks import Method
 from app.vision.synthesis.perturbation import difference_of, measure, noise_like
 from app.vision.synthesis.quantization import round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
+from app.vision.synthesis.robust_attack import _Velocity
 from app.vision.synthesis.scene import Criterion, Scene, Victim
 from app.vision.synthesis.transformations import Passage, canvases_through, ways_of
 from tests.support.paths import ROOT
@@ -107,6 +109,55 @@ def test_what_comes_back_on_ways_of_one_geometry_may_be_added_up_on_the_canvas()
         passage.add_pulled_back_(one_by_one, gradient)
     alike[0].add_pulled_back_(together, gradients.sum(0))
     assert torch.allclose(one_by_one, together, atol=1e-5)
+
+
+def test_ways_of_one_geometry_bring_a_gradient_to_the_same_pixels() -> None:
+    for size, usual in (((500, 375), Preprocessing(256, 224)), ((224, 224), Preprocessing(256, 224))):
+        picture = photo(*size)
+        ways = [Passage(way, picture, usual, ImageLimits()) for way in ways_of(["messenger", "edit"])]
+        if size == (224, 224):  # the canvas itself, as it is saved where that is what is changed
+            ways.append(Passage("png", picture, None, ImageLimits()))
+        gradient = torch.randn(3, 224, 224, generator=torch.Generator().manual_seed(0))
+        for one, other in product(ways, ways):
+            if one.geometry == other.geometry:
+                assert one.region == other.region
+                first, second = (torch.zeros(3, *picture[one.region].shape[:2]) for _ in range(2))
+                one.add_pulled_back_(first, gradient)
+                other.add_pulled_back_(second, gradient)
+                assert torch.equal(first, second)
+
+
+def test_momentum_comes_back_with_the_same_bits_after_a_pause_and_in_any_order(imagenet: Classifier) -> None:
+    picture = photo(321, 402)
+    ways = ways_of(["messenger", "edit"])
+    passages = {way: Passage(way, picture, Preprocessing(256, 224), ImageLimits()) for way in ways}
+    scene = Scene(picture, [Victim(imagenet, Criterion(0, 281), passages)])
+    keys = list(dict.fromkeys((0, passage.geometry) for passage in passages.values()))
+    gradients = dict(
+        zip(keys, torch.randn(len(keys), 3, 224, 224, generator=torch.Generator().manual_seed(0)), strict=True)
+    )
+    found = []
+    for order in (keys, keys[::-1], keys[2:] + keys[:2]):
+        velocity = _Velocity(scene, {})
+        for key in order:
+            velocity.add({key: gradients[key]})
+        again = _Velocity(scene, velocity.state())
+        assert torch.equal(again.rows(slice(0, 50)), velocity.rows(slice(0, 50)))
+        other = _Velocity(scene, {})
+        other.add({key: gradients[key] for key in order})
+        found.append(other.rows(slice(0, 50)))
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["tabby", "goldfish"])
+def test_the_small_canvas_is_changed_little_too(imagenet: Classifier, dog: bytes, label: str) -> None:
+    """Of a picture that goes to its network as it is, and through a resize on all other ways."""
+    target = imagenet.labels.find(label).index
+    found = run(adversarial_image(imagenet, dog, target=target, space="model", seed=1))
+    assert all(found.verified.values())
+    assert found.perturbation.linf <= 6
 
 
 def test_what_comes_back_band_by_band_is_what_comes_back_to_the_whole_picture(imagenet: Classifier) -> None:
