@@ -1,11 +1,7 @@
 """Slow work: a bar that shows how it goes, and `inkblot jobs`."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, Final
 
 import typer
@@ -96,8 +92,7 @@ def done(client: Client, job: Job, what: str, language: str, *, detach: bool, as
             say(job["id"])
         return None
     try:
-        with _kept_interrupts() as check:
-            ended = _follow(client, job, what, language, check)
+        ended = _follow(client, job, what, language)
     except KeyboardInterrupt:
         client.cancel(job["id"])
         tell(word("canceled_now", language))
@@ -130,36 +125,7 @@ def _fetched(client: Client, job: Job, language: str, *, overwrite: bool) -> lis
     return places
 
 
-@contextmanager
-def _kept_interrupts() -> Iterator[Callable[[], None]]:
-    """What this gives raises `KeyboardInterrupt` if Ctrl-C was pressed before.
-
-    Python raises one wherever it is, and where that is a destructor or a weak reference's callback, of which an import
-    has some, prints it and goes on. It is looked at with each event; in a long queue one may have to press again.
-    """
-    pressed = False
-
-    def press(_number: int, _frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
-    is_main = threading.current_thread() is threading.main_thread()
-    is_ours = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_ours:
-        signal.signal(signal.SIGINT, press)
-    try:
-        yield check
-    finally:
-        if is_ours:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _follow(client: Client, job: Job, what: str, language: str, check: Callable[[], None]) -> Job:
+def _follow(client: Client, job: Job, what: str, language: str) -> Job:
     from rich.progress import BarColumn, Progress, TextColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"))
@@ -167,7 +133,6 @@ def _follow(client: Client, job: Job, what: str, language: str, check: Callable[
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(what, total=None, told="")
         for event in client.follow(job):
-            check()
             data = event["data"]
             if event["event"] == "end":
                 ended: Job | None = data["job"]

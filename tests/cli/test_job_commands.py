@@ -5,16 +5,15 @@ import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import httpx2
 import numpy as np
 import pytest
-import typer
 from PIL import Image, ImageChops
 from rich.console import Console
 
-from app.cli.jobs import _follow, done, point_told, table_of
+from app.cli.jobs import _follow, point_told, table_of
 from app.client import Client, ClientError, Job, ProblemError
 from tests.support.commands import run
 from tests.support.http_server import answering, problem
@@ -233,6 +232,15 @@ def test_a_detached_job_is_listed_and_canceled(server: str) -> None:
     assert "canceled" in run("jobs", job, "--cancel", "--server", server)[1]
 
 
+@pytest.fixture
+def heard_interrupts() -> Iterator[None]:
+    """Processes inherit that SIGINT is ignored, as it is in whatever a shell began in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard_interrupts")
 def test_ctrl_c_cancels_the_job(server: str) -> None:
     command = [sys.executable, "-m", "app", "ideal", "lion", "--steps", "2048", "--server", server]
     with Client(server) as client:
@@ -251,40 +259,6 @@ def test_ctrl_c_cancels_the_job(server: str) -> None:
         assert client.job(new[0])["status"] == "canceled"
     assert process.returncode == 130
     assert "Canceled" in err
-
-
-class _Swallows:
-    def __del__(self) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-
-class _Followed:
-    """A client whose job is interrupted where Python loses it, as it happens in an import."""
-
-    def __init__(self) -> None:
-        self.canceled: list[str] = []
-
-    def follow(self, _job: Job) -> Iterator[dict[str, Any]]:
-        _Swallows()
-        for step in range(1, 1000):
-            yield {"event": "progress", "data": {"step": step, "steps": 1000, "score": None, "eta_s": 1.0}}
-        raise AssertionError("it was never canceled")
-
-    def cancel(self, job: str) -> None:
-        self.canceled.append(job)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_ctrl_c_that_python_loses_cancels_the_job_all_the_same() -> None:
-    before = signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # ignored where a shell began this in the background
-    client = _Followed()
-    with pytest.raises(typer.Exit) as ended:
-        done(cast("Client", client), cast("Job", {"id": "job_1"}), "a lion", "en", detach=False, as_json=False)
-    assert ended.value.exit_code == 130
-    assert client.canceled == ["job_1"]
-    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 @pytest.mark.parametrize(
@@ -321,5 +295,5 @@ def test_a_job_that_is_deleted_while_it_is_followed_is_told_as_unknown() -> None
     client, _ = answering(httpx2.Response(200, text=told), problem("unknown-job", 404))
     job = cast("Job", {"id": "job_1", "links": {"events": "/v1/jobs/job_1/events"}})
     with pytest.raises(ProblemError) as refused:
-        _follow(client, job, "zebra", "en", lambda: None)
+        _follow(client, job, "zebra", "en")
     assert refused.value.problem["type"] == "/problems/unknown-job"

@@ -17,7 +17,6 @@ import { article, language, percent, rich, t } from "../words.js";
 import { Fooled } from "./fooled.js";
 
 const METHODS = ["robust", "minimal", "pgd", "fgsm", "lesson", "patch"];
-const PLACES = ["anywhere", "center", "top-left", "top-right", "bottom-left", "bottom-right"];
 const UNBOUNDED = ["minimal", "patch"];
 const WAYS = ["messenger", "edit"]; // saving, always
 const FIRST = { imagenet: "tabby", pets: "Bengal" };
@@ -28,26 +27,26 @@ function firstTarget(name, labels, now) {
   return (wanted ?? labels.find((one) => one.label !== now))?.label ?? "";
 }
 
-/** Networks that know the same classes, and could be fooled by the same picture. @param {string} name */
+/** Networks of the same classes: one picture may fool all. @param {string} name */
 function companions(name) {
   const own = models.value.find((one) => one.name === name);
   return models.value.filter((one) => own && one !== own && !one.is_trained && !own.is_trained && one.num_classes === own.num_classes).map((one) => one.name);
 }
 
 /** @param {any} job @param {number} levels */
-const stronger = (job, levels) => ({ ...Object.fromEntries(Object.entries(job.input).filter(([key]) => key !== "steps")), ...(job.input.method === "patch" ? { patch: 0.2 } : { epsilon: `${levels}/255` }) });
+const stronger = (job, levels) => ({ ...job.input, steps: undefined, ...(job.input.method === "patch" ? { patch: 0.2 } : { epsilon: `${levels}/255` }) });
 
 /** @param {{now: any, give: any, display: (label: string) => string}} props */
 function Missed({ now, give, display }) {
   const { result, input } = now.job;
-  const next = Math.min(32, Math.max(12, 3 * Number.parseInt(result.perturbation.linf, 10)));
+  const next = Math.min(32, Math.max(12, 3 * Number.parseInt(result.perturbation.linf)));
   const kept = recipeOf(now.job.id);
   const again = (changes) => give(async () => go("fool", (await change({ ...stronger(now.job, next), ...changes }, await pictureOf(now.job, kept))).id, route.value.choices));
   return html`<${Note} title=${t("fool.missed", { n: result.perturbation.linf })}><p>${rich("fool.missed.text", { name: display(input.target ?? result.after.label), score: percent(input.target && result.after.label !== input.target ? (now.job.progress?.score ?? 0) : result.after.score) })}</p>
     <div class="row"><button type="button" class="btn main" onClick=${() => again({})}>${input.method === "patch" ? t("fool.try.patch") : t("fool.try", { n: next })}</button><button type="button" class="btn" onClick=${() => again({ steps: 2 * input.steps })}>${t("fool.more")}</button></div><//>`;
 }
 
-/** The picture that a job was about: it is among the files of the job, or kept here. @param {any} job @param {any} kept */
+/** What a job is about: in its files, or kept here. @param {any} job @param {any} kept */
 async function pictureOf(job, kept) {
   const href = job?.result?.files?.original;
   if (!href) return (kept?.picture && (await pictureNamed(kept.picture))) || picture.value;
@@ -84,12 +83,12 @@ export function Fool() {
     setTarget(input.target ?? "");
     setMethod(input.method);
     setSurvive(input.survive ?? []);
-    setPlace(input.place ?? "anywhere");
+    setPlace(input.place ?? place);
     setTogether((input.models ?? []).slice(1));
     if (input.epsilon) setLevels(Math.round(input.epsilon * 255));
   }, [input?.seed, id]);
   const ended = now.job?.result;
-  useEffect(() => { // what is shown above is what the job is about, also for whoever was sent the link
+  useEffect(() => { // shown is what the job is about, also by a link
     if (!ended || route.value.choices.p) return;
     const kept = recipeOf(id)?.picture;
     if (kept) choose({ p: kept });
@@ -99,7 +98,7 @@ export function Fool() {
   const others = companions(name);
   const fooled = [name, ...others.filter((one) => together.includes(one))];
   const ways = WAYS.filter((one) => survive.includes(one));
-  const query = { model: name, models: fooled.length > 1 ? fooled.join() : undefined, target: wanted, method, survive: method === "robust" && ways.length ? ["file", ...ways].join() : undefined, place: method === "patch" ? place : undefined, epsilon: UNBOUNDED.includes(method) ? undefined : `${levels}/255` };
+  const query = { model: name, models: fooled.length > 1 ? fooled.join() : undefined, target: wanted, method, survive: method === "robust" && ways.length ? ["file", ...ways].join() : undefined, ...(method === "patch" && { place }), epsilon: UNBOUNDED.includes(method) ? undefined : `${levels}/255` };
   const start = (event, changes = {}) => {
     event?.preventDefault();
     give(async () => {
@@ -118,7 +117,7 @@ export function Fool() {
     <label class="field"><span>${UNBOUNDED.includes(method) ? t(`fool.${method}.least`) : t("fool.strength", { n: levels })}</span><input type="range" min="1" max="16" value=${levels} disabled=${UNBOUNDED.includes(method)} aria-label=${t("fool.strength.label")} onInput=${(event) => setLevels(Number(event.target.value))} /></label>
     <p class="small quiet method">${t(`attack.${method}.text`)}</p>
     ${method === "robust" && html`<${Ticks} label=${t("fool.survive")} options=${WAYS.map((key) => [key, t(`survive.${key}`)])} chosen=${survive} onChange=${setSurvive} />`}
-    ${method === "patch" && html`<${Pick} label=${t("fool.place")} value=${place} onChange=${setPlace} options=${PLACES.map((key) => [key, t(`place.${key}`)])} />`}
+    ${method === "patch" && html`<${Pick} label=${t("fool.place")} value=${place} onChange=${setPlace} options=${["anywhere", "center", "top-left", "top-right", "bottom-left", "bottom-right"].map((key) => [key, t(`place.${key}`)])} />`}
     ${others.length > 0 && html`<${Ticks} label=${t("fool.together")} options=${others.map((one) => [one, one])} chosen=${together} onChange=${setTogether} />`}
     <button class="btn main" disabled=${busy || wait > 0 || !shown || !wanted}>${wait ? t("state.in", { what: t("fool.do"), n: wait }) : t("fool.do")}</button></form><${Trouble} problem=${problem ?? unseen} />
     <hr /><div aria-busy=${Boolean(job && !isFinal(job))}><${Failed} now=${now} again=${again} />
