@@ -25,9 +25,9 @@ from app.vision.synthesis.views import random_views
 
 State = Mapping[str, Tensor]
 _PRIOR: Final = 3.0
-_DIVERSITY: Final = 10.0
-"""What pictures that are alike altogether cost each other at first, in units of the objective, which comes to about 40;
-towards the end nothing, so that those which went astray come back. With more they become anything but the class.
+_DIVERSITY: Final = 8.0
+"""What pictures that are alike altogether cost each other at first, in units of the objective; towards the end nothing,
+so that those which went astray come back. With 10, one of three zebras became a banana leaf.
 """
 _CANVASES: Final = 12
 """In a step, for each network: more of them, at their whole size, take more than half a gigabyte."""
