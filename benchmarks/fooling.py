@@ -28,6 +28,7 @@ from app.vision.synthesis.adversarial_images import AdversarialImage, adversaria
 from app.vision.synthesis.patch_attack import PLACES, diameter_in, pasted, places_in
 from app.vision.synthesis.scene import Criterion, Patch, Scene, Victim
 from app.vision.synthesis.transformations import Passage
+from benchmarks.judges import taken_for
 from benchmarks.servers import ROOT
 
 DOGS: Final = range(151, 269)
@@ -87,10 +88,8 @@ def main() -> None:
 
 def dogs(classifier: Classifier, folder: Path, number: int) -> Iterator[Path]:
     """Photos of dogs that are taken for dogs."""
-    preprocessing = classifier.backbone.preprocessing
     for path in sorted(folder.glob("*.jpg")):
-        canvas = Picture.read(path.read_bytes(), ImageLimits(), preprocessing=preprocessing).canvas(preprocessing)
-        if number and int(classifier.logits(pixels_of(canvas)).argmax()) in DOGS:
+        if number and taken_for(classifier, path.read_bytes()) in DOGS:
             number -= 1
             yield path
 

@@ -23,6 +23,7 @@ from app.vision.synthesis.ideal_images import ideal_image
 from app.vision.synthesis.objectives import ClassObjective
 from app.vision.synthesis.priors import total_variation
 from app.vision.synthesis.transformations import png_of
+from benchmarks.judges import taken_for
 
 ROOT = Path(__file__).resolve().parent.parent
 WEIGHTS = ROOT.parent / "shared/data/weights"
@@ -119,8 +120,7 @@ def opened(file: bytes) -> Picture:
 
 
 def sees(judge: Classifier, file: bytes, index: int) -> bool:
-    canvas = opened(file).canvas(judge.backbone.preprocessing)
-    return int(judge.logits(pixels_of(canvas)).argmax()) == index
+    return taken_for(judge, file) == index
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ import torch
 
 from app.process.memory import keep_big_blocks
 from app.vision.classifier import Classifier
-from app.vision.image import ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
-from app.vision.pixels import pixels_of, to_levels
+from app.vision.pixels import to_levels
 from app.vision.statistics import accuracy_interval
 from app.vision.synthesis.ideal_images import PRESETS
 from app.vision.synthesis.transformations import png_of
 from app.vision.taxonomy import children_of
 from benchmarks.ideal_recipes import ROOT, WEIGHTS, Recipe, draw
+from benchmarks.judges import taken_for
 
 PHOTOS: Final = ROOT.parent / "shared/data/pets"
 JUDGES: Final = ("efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2", "squeezenet1_1")
@@ -44,21 +44,16 @@ def main() -> None:
     for name, wanted, seeds in (("cats-vs-dogs", kinds, 4 * choices.seeds), ("pets", BREEDS, choices.seeds)):
         model = models.load(name)
         every, known, own = [], [], []
-        for kind, labels in wanted.items():
-            for label in labels:
-                drawn = [png_of(to_levels(_drawn(models, model, label, seed))) for seed in range(3, 3 + seeds)]
-                for seed, png in enumerate(drawn, 3):
-                    if choices.pictures:
-                        choices.pictures.mkdir(parents=True, exist_ok=True)
-                        (choices.pictures / f"{name} {label} {seed}.png").write_bytes(png)
-                found = [_seen(judges, png, kind) for png in drawn]
-                own += [_first(model, png) == model.labels.find(label).index for png in drawn]
-                every += found
-                if name == "pets" and (photos := sorted(PHOTOS.glob(f"*/{label}/*"))):
-                    real = [_seen(judges, photo.read_bytes(), kind) for photo in photos]
-                    known += found if sum(map(sum, real)) * 2 >= len(real) * len(judges) else []
-                    tell(f"  photos of a {label}", real)
-                    tell(f"  ideal {label}", found)
+        for kind, label in ((kind, label) for kind, labels in wanted.items() for label in labels):
+            drawn = [_drawn(models, model, label, seed, choices.pictures) for seed in range(3, 3 + seeds)]
+            found = [_seen(judges, png, kind) for png in drawn]
+            own += [taken_for(model, png) == model.labels.find(label).index for png in drawn]
+            every += found
+            if name == "pets" and (photos := sorted(PHOTOS.glob(f"*/{label}/*"))):
+                real = [_seen(judges, photo.read_bytes(), kind) for photo in photos]
+                known += found if sum(map(sum, real)) * 2 >= len(real) * len(judges) else []
+                tell(f"  photos of a {label}", real)
+                tell(f"  ideal {label}", found)
         tell(name, every, own)
         if known:
             tell(f"{name}, breeds that they know", known)
@@ -73,19 +68,17 @@ def tell(what: str, found: Sequence[Sequence[bool]], own: Sequence[bool] = ()) -
     print(f"{what:32}{each}{seen:>8} of {answers:3} ({low:.0%}-{high:.0%}){certain}", flush=True)
 
 
-def _drawn(models: ModelRepository, model: Classifier, label: str, seed: int) -> torch.Tensor:
-    return draw(Recipe(PRESETS["clear"], (model.card.name,)), models, model.labels.find(label).index, seed)
+def _drawn(models: ModelRepository, model: Classifier, label: str, seed: int, folder: Path | None) -> bytes:
+    name = model.card.name
+    png = png_of(to_levels(draw(Recipe(PRESETS["clear"], (name,)), models, model.labels.find(label).index, seed)))
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name} {label} {seed}.png").write_bytes(png)
+    return png
 
 
 def _seen(judges: Sequence[Classifier], data: bytes, kind: str) -> list[bool]:
-    return [_first(judge, data) in children_of(kind) for judge in judges]
-
-
-def _first(judge: Classifier, data: bytes) -> int:
-    preprocessing = judge.backbone.preprocessing
-    canvas = Picture.read(data, ImageLimits(), preprocessing=preprocessing).canvas(preprocessing)
-    with torch.no_grad():
-        return int(judge.logits(pixels_of(canvas))[0].argmax())
+    return [taken_for(judge, data) in children_of(kind) for judge in judges]
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ _PREVIEW_S: Final = 0.5
 _STATE_S: Final = 5.0
 LARGE_PIXELS: Final = 12_000_000
 """Of all large pictures that runs change at their own size, at once; of a larger one there is no other beside it."""
-SMALL_PIXELS: Final = LARGE_PIXELS // 8
+_SMALL_PIXELS: Final = LARGE_PIXELS // 8
 """What is not larger waits for no room."""
 _REMEMBERED: Final = 15
 """Steps whose median tells how long one takes: the first of all, and those beside a job that joins, are slow."""
@@ -65,7 +65,7 @@ class Run(Generic[Result]):
         deadline_s: float | None = None,
         pixels: int = 0,
     ) -> None:
-        self.pixels = pixels if pixels > SMALL_PIXELS else 0
+        self.pixels = pixels if pixels > _SMALL_PIXELS else 0
         self.result: Future[Result] = Future()
         self.seconds = 0.0
         """Of the engine's time, spent for this run."""
@@ -213,7 +213,7 @@ class Engine:
                 has_room = not held or held + run.pixels <= LARGE_PIXELS
                 if run.is_cancelled or not run.pixels:
                     new.append(run)
-                elif has_room and not any(one.pixels for one in left):
+                elif has_room and not left:
                     new.append(run)
                     held += run.pixels
                 else:

@@ -106,30 +106,21 @@ class _Velocity:
         self._ways = {
             (place, one.geometry): one for place, victim in enumerate(scene.victims) for one in victim.passages.values()
         }
-        self._canvases = {
-            key: state[name] for name, key in zip(self._names(), self._ways, strict=True) if name in state
-        }
-
-    def _names(self) -> list[str]:
-        return [f"velocity_{number}" for number in range(len(self._ways))]
+        self._names = {key: f"velocity_{number}" for number, key in enumerate(self._ways)}
+        self._canvases = {key: state[name] for key, name in self._names.items() if name in state}
 
     def state(self) -> dict[str, Tensor]:
         """What `__init__` takes to go on."""
-        return {
-            name: self._canvases[key]
-            for name, key in zip(self._names(), self._ways, strict=True)
-            if key in self._canvases
-        }
+        return {self._names[key]: canvas for key, canvas in self._canvases.items()}
 
     def add(self, pulls: Mapping[_Key, Tensor]) -> None:
         """A step's gradients `(3, crop, crop)`."""
-        before = self._canvases
-        self._canvases = {}
-        for key in self._ways:
-            parts = [0.9 * before[key]] if key in before else []
-            parts += [pulls[key]] if key in pulls else []
-            if parts:
-                self._canvases[key] = torch.stack(parts).sum(0)
+        before, none = self._canvases, torch.tensor(0.0)
+        self._canvases = {
+            key: 0.9 * before.get(key, none) + pulls.get(key, none)
+            for key in self._ways
+            if key in before or key in pulls
+        }
 
     def rows(self, rows: slice) -> Tensor:
         """What comes back to these rows of the region, `(3, rows, w)`."""
@@ -151,11 +142,12 @@ def _gradient(
         passages = [victim.passages[way] for way in chosen]
         answered = yield scene.ask(victim, canvases_through(passages, picture), now)
         own: dict[_Key, Tensor] = {}
+        densities: dict[_Key, float] = {}
         for passage, gradient in zip(passages, answered.gradient, strict=True):
             key = place, passage.geometry
             own[key] = own[key] + gradient if key in own else gradient
+            densities[key] = passage.density
         blurred = {key: _blur(gradient, plan.sigma) for key, gradient in own.items()}
-        densities = {(place, passage.geometry): passage.density for passage in passages}
         # About of size 1 in the picture, over which each value of the canvas is spread.
         size = torch.stack([densities[key] * mean_size(one) for key, one in blurred.items()]).sum()
         pulls |= {key: gradient / (size * len(behind)) for key, gradient in blurred.items()}

@@ -149,17 +149,14 @@ class Scene:
 
     def pulled_back(self, pulls: Iterable[tuple[Passage, Tensor]], rows: slice) -> Tensor:
         """What comes back to these rows of the region from canvases `(3, crop, crop)`, in all: `(3, rows, w)`."""
-        top, left = (part.start for part in self.region)
-        _, height, width = self.start()[:, rows].shape
-        values = torch.zeros(3, height, width)
+        whole, across = self.region
+        band = slice(whole.start + rows.start, min(whole.start + rows.stop, whole.stop))
+        values = torch.zeros(3, band.stop - band.start, across.stop - across.start)
         for passage, gradient in pulls:
             own, columns = passage.region
-            shared = slice(max(own.start, top + rows.start), min(own.stop, top + rows.stop))
-            if shared.start < shared.stop:
-                part = values[:, shared.start - top - rows.start : shared.stop - top - rows.start]
-                passage.add_pulled_back_(
-                    part[..., columns.start - left : columns.stop - left], gradient, (shared, columns)
-                )
+            part = slice(max(own.start, band.start), min(own.stop, band.stop)), columns
+            if part[0].start < part[0].stop:
+                passage.add_pulled_back_(_part(values, (band, across), part), gradient, part)
         return values
 
     def look(self, now: Moment) -> Algorithm[Look]:
@@ -173,8 +170,7 @@ class Scene:
             passage = victim.passages["png"]
             answered = yield self.ask(victim, pixels_of(passage.canvas(picture)), now)
             logits = answered.logits[0]
-            gradient = self.unchanged()
-            passage.add_pulled_back_(self.part(gradient, passage.region), answered.gradient[0])
+            gradient = self.pulled_back([(passage, answered.gradient[0])], slice(0, self.start().shape[1]))
             looks.append(Look(victim.criterion.margin(logits), victim.criterion.probability(logits), gradient))
         if len(looks) == 1:
             return looks[0]
@@ -211,15 +207,18 @@ class Scene:
 
     def part(self, values: Tensor, region: Region) -> Tensor:
         """What a part of the region has of values `(3, h, w)` of all of it; whoever changes it changes them."""
-        rows, columns = (
-            slice(part.start - own.start, part.stop - own.start) for part, own in zip(region, self.region, strict=True)
-        )
-        return values[:, rows, columns]
+        return _part(values, self.region, region)
 
     def _preview(self, change: Tensor) -> Tensor:
         pixels = torch.from_numpy(self.changed(change)).permute(2, 0, 1)
         stride = max(1, max(pixels.shape) // _PREVIEW)
         return pixels[:, ::stride, ::stride].float() / 255
+
+
+def _part(values: Tensor, whole: Region, part: Region) -> Tensor:
+    """Of values `(3, h, w)` of the rows and columns `whole`, those of `part` of these; a view."""
+    rows, columns = (slice(one.start - own.start, one.stop - own.start) for one, own in zip(part, whole, strict=True))
+    return values[:, rows, columns]
 
 
 def mean_size(gradient: Tensor) -> Tensor:
