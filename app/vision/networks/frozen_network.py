@@ -29,6 +29,10 @@ _RECTIFIERS: Final[dict[type[nn.Module], tuple[str, list[float]]]] = {
 """What oneDNN calls them, and their bounds."""
 _FEW: Final = 4
 """Channels, as a picture has."""
+_SIZES: Final = 3
+"""Sizes of canvases for which weights are kept in the order of oneDNN's kernels, 27 MB each for Lite0, there and back.
+An ideal image grows through three.
+"""
 
 
 @once_a_backbone
@@ -113,8 +117,7 @@ class FrozenConvolution(nn.Module):
         self.owns_gradient = False
         """Whether nobody else gets the gradient that comes back to it, so that it may be changed."""
         self._how = ("none", []) if rectifier is None else _RECTIFIERS[type(rectifier)]
-        self._forward_weights: dict[tuple[int, ...], Tensor] = {}
-        self._backward_weights: dict[tuple[int, ...], Tensor] = {}
+        self._forward_weights, self._backward_weights = _Ordered(), _Ordered()
 
     def forward(self, x: Tensor) -> Tensor:
         """Differentiable in `x`."""
@@ -125,13 +128,15 @@ class FrozenConvolution(nn.Module):
         """Without gradients."""
         own = self._convolution
         padding, front = self._padding(x.shape)
-        if front not in self._forward_weights:
-            self._forward_weights[front] = torch.ops.mkldnn._reorder_convolution_weight(
-                self._weight(front), padding, own.stride, own.dilation, own.groups, x.shape
-            )
+
+        def ordered() -> Tensor:
+            weight = self._weight(front)
+            return _reordered(weight, padding, own.stride, own.dilation, own.groups, x.shape)
+
+        weight = self._forward_weights.get(x.shape[2:], ordered)
         name, bounds = self._how
         y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self._forward_weights[front], own.bias, padding, own.stride, own.dilation, own.groups, name, bounds, ""
+            x, weight, own.bias, padding, own.stride, own.dilation, own.groups, name, bounds, ""
         )
         return y
 
@@ -141,7 +146,7 @@ class FrozenConvolution(nn.Module):
         padding, front = self._padding(shape)
         if own.stride == (1, 1):
             pads = [size - 1 - pad for size, pad in zip(own.kernel_size, padding, strict=True)]
-            return self._turned_convolution(gradient, front, pads, self._turned)
+            return self._turned_convolution(gradient, shape, pads, self._turned)
         if own.in_channels <= _FEW and own.groups == 1 and own.stride[0] == own.stride[1]:
             step = own.stride[0]
             height, width = shape[2:]
@@ -151,7 +156,7 @@ class FrozenConvolution(nn.Module):
             gradient = functional.pad(gradient, (0, missing[1], 0, missing[0]))
             taps = [_taps(*one, step) for one in zip(self._weight(front).shape[2:], padding, strict=True)]
             reach = max(abs(place) for some in taps for *_, place in some)
-            spread = self._turned_convolution(gradient, front, [reach] * 2, lambda: self._spread(front, taps, reach))
+            spread = self._turned_convolution(gradient, shape, [reach] * 2, lambda: self._spread(front, taps, reach))
             return functional.pixel_shuffle(spread, step)[..., :height, :width]
         like = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
         pulled: Tensor = torch.ops.aten.convolution_backward(
@@ -161,15 +166,14 @@ class FrozenConvolution(nn.Module):
         return pulled
 
     def _turned_convolution(
-        self, gradient: Tensor, front: tuple[int, ...], padding: Sequence[int], turned: Callable[[], Tensor]
+        self, gradient: Tensor, shape: torch.Size, padding: Sequence[int], turned: Callable[[], Tensor]
     ) -> Tensor:
         ones, groups = (1, 1), self._convolution.groups
-        if front not in self._backward_weights:
-            self._backward_weights[front] = torch.ops.mkldnn._reorder_convolution_weight(
-                turned(), padding, ones, ones, groups, gradient.shape
-            )
+        weight = self._backward_weights.get(
+            shape[2:], lambda: _reordered(turned(), padding, ones, ones, groups, gradient.shape)
+        )
         pulled: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            gradient, self._backward_weights[front], None, padding, ones, ones, groups, "none", [], ""
+            gradient, weight, None, padding, ones, ones, groups, "none", [], ""
         )
         return pulled
 
@@ -216,6 +220,38 @@ def _taps(size: int, padding: int, stride: int) -> list[tuple[int, int, int]]:
         for tap in range(size)
         if (rest + padding - tap) % stride == 0
     ]
+
+
+class _Ordered:
+    """A convolution's weights in the order of those kernels that oneDNN takes for inputs of a size, for the last sizes.
+
+    In the order for another size they are reordered in each call, which makes a network up to twelve times slower.
+    Several threads may ask at once.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[torch.Size, Tensor] = {}
+
+    def get(self, size: torch.Size, ordered: Callable[[], Tensor]) -> Tensor:
+        weight = self._kept.pop(size, None)
+        if weight is None:
+            weight = ordered()
+        self._kept[size] = weight  # at the end: the first is the one that was not asked for longest
+        for oldest in list(self._kept)[:-_SIZES]:
+            self._kept.pop(oldest, None)
+        return weight
+
+
+def _reordered(
+    weight: Tensor,
+    padding: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+    shape: torch.Size,
+) -> Tensor:
+    ordered: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, padding, stride, dilation, groups, shape)
+    return ordered
 
 
 class _Convolved(torch.autograd.Function):

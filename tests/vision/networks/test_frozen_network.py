@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from app.vision.networks.backbones import BACKBONES, Backbone
 from app.vision.networks.batchnorm_folding import fold_batchnorm_
-from app.vision.networks.frozen_network import FrozenConvolution, frozen_network
+from app.vision.networks.frozen_network import FrozenConvolution, _Ordered, frozen_network
 from app.vision.networks.layers import capture
 
 CANVAS = 64
@@ -133,6 +133,31 @@ def test_a_strided_convolution_of_a_picture_is_turned_exactly(
     (by_autograd,) = torch.autograd.grad(expected, pixels, slope)
     (own,) = torch.autograd.grad(found, pixels, slope)
     assert torch.allclose(own, by_autograd, atol=1e-5)
+
+
+def test_weights_are_in_the_order_for_each_size_and_kept_for_the_last_three() -> None:
+    """oneDNN takes other kernels for other sizes, and weights in another's order cost ten times as much."""
+    kept, made = _Ordered(), []
+
+    def ordered(side: int) -> Tensor:
+        def make() -> Tensor:
+            made.append(side)
+            return torch.tensor(side)
+
+        return kept.get(torch.Size([side, side]), make)
+
+    assert [int(ordered(side)) for side in (1, 2, 3, 1, 2, 3)] == [1, 2, 3, 1, 2, 3]
+    assert made == [1, 2, 3]
+    ordered(1)
+    ordered(4)  # 2 goes, which was not asked for longest
+    assert [int(ordered(side)) for side in (3, 1, 4, 2)] == [3, 1, 4, 2]
+    assert made == [1, 2, 3, 4, 2]
+
+
+def test_a_network_sees_the_same_at_a_size_whatever_sizes_came_before() -> None:
+    backbone = untrained("efficientnet_lite0")
+    for size in (64, 96, 80, 112, 64):
+        assert_same(backbone, (), size)
 
 
 def test_the_network_itself_stays_as_it_is(everything: Backbone) -> None:
