@@ -21,7 +21,7 @@ from app.vision.ask import run_steps
 from app.vision.evaluation.neighbors import neighbors, remembered
 from app.vision.image import Picture
 from app.vision.models.model_folder import EXAMPLES
-from app.vision.serving.threads import use_threads
+from app.vision.threads import use_threads
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.teaching import Plan, teach
 from app.wiring import repository_for, training_jobs_for

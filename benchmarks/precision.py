@@ -25,7 +25,7 @@ from app.vision.image import ImageLimits, Picture
 from app.vision.serving.forwards import Forwards
 from app.vision.serving.runtimes import StagedFeatureExtractor
 from app.vision.serving.second_look import SecondLook
-from app.vision.serving.threads import use_threads
+from app.vision.threads import use_threads
 from app.wiring import repository_for
 from benchmarks.accuracy import photos
 from benchmarks.servers import ROOT

@@ -37,7 +37,7 @@ def work(settings: Settings, *, is_child: bool = False) -> None:
     from app.process.memory import keep_big_blocks
     from app.tracing import Tracing
     from app.vision.serving.predictor import allocated_bytes
-    from app.vision.serving.threads import use_threads
+    from app.vision.threads import use_threads
     from app.wiring import repository_for, training_jobs_for
 
     write_privately()

@@ -7,7 +7,7 @@ the runner's affair: it just does not answer the next ask. `run` is the runner f
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from app.vision.classifier import Classifier
 from app.vision.networks.frozen_network import frozen_network
 from app.vision.networks.layers import capture, is_spatial
 from app.vision.openmp import sleep_while_waiting
+from app.vision.threads import side_by_side
 
 if TYPE_CHECKING:
     from app.vision.networks.backbones import Backbone
@@ -26,6 +27,8 @@ _PASS: Final = {"cpu": 8 * 224 * 224}
 """Pixels in one pass: on a CPU more is no quicker, and takes memory."""
 _KEPT: Final = {"cpu": 4 * 224 * 224}
 """Where the activations of layers are kept, too: eight ideal images at once take 120 MB, twice as many pixels 320."""
+_PART: Final = 224 * 224
+"""Pixels that are worth a thread of their own: with fewer, threads wait for each other longer than they work."""
 _PASS_ELSEWHERE: Final = 96 * 224 * 224
 
 
@@ -198,17 +201,35 @@ def _passes(asks: Sequence[Ask]) -> Iterator[list[int]]:
 def _answer_pass(asks: Sequence[Ask]) -> list[Answer | Exception]:
     backbone = asks[0].classifier.backbone
     canvases = torch.cat([ask.canvas.detach().to(backbone.mean.device) for ask in asks])
-    if len(canvases) == 1 and canvases.device.type == "cpu" and torch.get_num_threads() > 1:
-        canvases = canvases.expand(2, -1, -1, -1)
-    canvases = canvases.contiguous(memory_format=torch.channels_last)
     wants_gradient = asks[0].objective is not None
     names = tuple(dict.fromkeys(name for ask in asks for name in ask.layers))
-    with torch.set_grad_enabled(wants_gradient):
-        seen = _seen(backbone, canvases.requires_grad_(wants_gradient), names)
+    parts, every = _spread(canvases.contiguous(memory_format=torch.channels_last))
+
+    def see(part: Tensor) -> list[Tensor]:
+        with torch.set_grad_enabled(wants_gradient):
+            return _seen(backbone, part.requires_grad_(wants_gradient), names)
+
+    seen = every(see, parts)
     leaves = [_Leaves(ask, names, part) for ask, part in zip(asks, _parts(asks, seen), strict=True)]
     if wants_gradient:
-        _pull_back(canvases, seen, leaves)
+        _pull_back(parts, seen, leaves, every)
     return [leaf.answer() for leaf in leaves]
+
+
+_Every = Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]]
+
+
+def _spread(canvases: Tensor) -> tuple[list[Tensor], _Every]:
+    """In parts for threads that go on beside each other, and what lets them; where most threads would have none, all of
+    them share the whole instead.
+    """
+    threads = torch.get_num_threads() if canvases.device.type == "cpu" else 1
+    number = min(threads, len(canvases), max(1, canvases[:, 0].numel() // _PART))
+    if 1 < threads <= 2 * number:
+        return list(canvases.tensor_split(number)), side_by_side
+    if threads > 1 and len(canvases) == 1:
+        canvases = canvases.expand(2, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+    return [canvases], lambda work, parts: [work(part) for part in parts]
 
 
 def _seen(backbone: "Backbone", canvases: Tensor, layers: tuple[str, ...]) -> list[Tensor]:
@@ -222,12 +243,13 @@ def _seen(backbone: "Backbone", canvases: Tensor, layers: tuple[str, ...]) -> li
     return [features, *(captured[layer] for layer in layers)]
 
 
-def _parts(asks: Sequence[Ask], seen: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+def _parts(asks: Sequence[Ask], seen: Sequence[Sequence[Tensor]]) -> Iterator[list[Tensor]]:
     """Of all tensors, those rows that belong to each ask."""
+    whole = [tensors[0] if len(tensors) == 1 else torch.cat(tensors).detach() for tensors in zip(*seen, strict=True)]
     start = 0
     for ask in asks:
         stop = start + len(ask.canvas)
-        yield [tensor[start:stop] for tensor in seen]
+        yield [tensor[start:stop] for tensor in whole]
         start = stop
 
 
@@ -265,13 +287,17 @@ class _Leaves:
         return Answer(logits, features, self._scores.to(device), self._gradient)
 
 
-def _pull_back(canvases: Tensor, seen: Sequence[Tensor], leaves: Sequence[_Leaves]) -> None:
+def _pull_back(
+    parts: Sequence[Tensor], seen: Sequence[Sequence[Tensor]], leaves: Sequence[_Leaves], every: _Every
+) -> None:
     """One backward pass, from what every ask sees to its canvases."""
-    gradients = [torch.cat(parts) for parts in zip(*(leaf.gradients for leaf in leaves), strict=True)]
-    padding = len(canvases) - len(gradients[0])
+    gradients = [torch.cat(found) for found in zip(*(leaf.gradients for leaf in leaves), strict=True)]
+    padding = sum(len(part) for part in parts) - len(gradients[0])
     if padding:
         gradients = [torch.cat([gradient, torch.zeros_like(gradient)]) for gradient in gradients]
-    (gradient,) = torch.autograd.grad(seen, canvases, gradients)
+    numbers = [len(part) for part in parts]
+    back = zip(seen, parts, zip(*(torch.split(gradient, numbers) for gradient in gradients), strict=True), strict=True)
+    gradient = torch.cat(every(lambda one: torch.autograd.grad(*one)[0], list(back)))
     start = 0
     for leaf in leaves:
         stop = start + len(leaf.leaves[0])

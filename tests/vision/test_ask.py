@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from app.vision.ask import Activity, Algorithm, Answer, Ask, Progress, answer, r
 from app.vision.classifier import Classifier
 from app.vision.models.repository import ModelRepository
 from app.vision.networks.layers import UnknownLayerError
+from app.vision.threads import use_threads
 from tests.support.paths import ROOT
 
 LAYER = "_blocks.10"
@@ -23,7 +25,7 @@ def classifier(models: ModelRepository) -> Classifier:
     return models.load("imagenet")
 
 
-@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+@pytest.fixture(params=[1, 2, 9], ids=["one thread", "two threads", "many threads"])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
@@ -90,6 +92,33 @@ def test_classifiers_of_one_backbone_share_its_pass(models: ModelRepository, cla
     assert len(passes) == 1
 
 
+@pytest.mark.parametrize(
+    ("number", "size", "parts"),
+    [(1, 224, [1]), (2, 224, [1, 1]), (5, 224, [2, 3]), (4, 112, [4]), (1, 96, [1]), (8, 160, [4, 4])],
+)
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_canvases_are_spread_over_threads_where_each_has_enough_to_do(
+    classifier: Classifier, threads: int, number: int, size: int, parts: list[int]
+) -> None:
+    seen: dict[int, int] = {}
+
+    def note(_module: object, _inputs: object, output: Tensor) -> None:
+        seen[threading.get_ident()] = len(output)
+        assert torch.get_num_threads() == 1
+
+    hook = classifier.backbone.network.get_submodule("_fc").register_forward_hook(note)
+    (spread,) = answer([Ask(classifier, canvases(number, size), tabby)])
+    hook.remove()
+    assert sorted(seen.values()) == parts
+    assert torch.get_num_threads() == threads
+    use_threads(1)
+    (whole,) = answer([Ask(classifier, canvases(number, size), tabby)])
+    assert torch.equal(given(spread).gradient, given(whole).gradient)
+    assert torch.equal(given(spread).features, given(whole).features)
+
+
+@pytest.mark.parametrize("threads", [1], indirect=True)
+@pytest.mark.usefixtures("threads")
 def test_many_asks_run_in_passes_of_bounded_size(classifier: Classifier) -> None:
     sizes: list[int] = []
     hook = classifier.backbone.network.get_submodule("_fc").register_forward_hook(

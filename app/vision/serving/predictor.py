@@ -24,7 +24,7 @@ from app.vision.serving.batcher import Batcher
 from app.vision.serving.forwards import Choice, Forwards
 from app.vision.serving.precision import Precision
 from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, TorchFeatureExtractor
-from app.vision.serving.threads import use_threads
+from app.vision.threads import use_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

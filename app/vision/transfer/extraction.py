@@ -18,7 +18,7 @@ from torch import Tensor
 from app.vision.ask import Pause, Progress, Steps
 from app.vision.image import Canvas, ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.serving.runtimes import FeatureExtractor
-from app.vision.serving.threads import use_threads
+from app.vision.threads import use_threads
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.dataset import Entry, Skipped
 from app.vision.transfer.examples import Examples

@@ -1,0 +1,69 @@
+"""How many threads PyTorch's operations take, and work that goes on beside each other instead."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import cache
+from typing import Final, TypeVar
+
+import torch
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
+
+_STARTING: Final = threading.Lock()
+
+
+def use_threads(number: int) -> None:
+    """In this thread `number`, whatever other threads ask for.
+
+    `torch.set_num_threads` alone does not last: a thread's first operation sets it to what any thread asked for last.
+    Asking how many there are counts as the first operation. Threads that start later begin with `number`, too.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(number)
+
+
+def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """What `work` makes of each part, all at once, each on a thread whose operations have that thread alone.
+
+    Threads that share each operation wait for each other hundreds of times in a pass through a network. Raises what
+    the first part that fails raises, once all have ended.
+    """
+    threads = _threads()
+    done = [threads.submit(work, part) for part in parts]
+    wait(done)
+    return [one.result() for one in done]
+
+
+def each(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """What `work` makes of each part, side by side on as many threads as PyTorch may use here."""
+    number = min(torch.get_num_threads(), len(parts))
+    if number == 1:
+        return [work(part) for part in parts]
+    done: list[list[Result]] = side_by_side(
+        lambda some: [work(part) for part in some], [parts[n::number] for n in range(number)]
+    )
+    return [done[place % number][place // number] for place in range(len(parts))]
+
+
+def _threads() -> ThreadPoolExecutor:
+    with _STARTING:
+        return _started()
+
+
+@cache
+def _started() -> ThreadPoolExecutor:
+    """All are started at once, so that what they ask for lasts for no thread that starts later."""
+    own, number = torch.get_num_threads(), os.cpu_count() or 1
+    pool = ThreadPoolExecutor(number, "beside")
+    met = threading.Barrier(number)
+
+    def start(_: int) -> None:
+        use_threads(1)
+        met.wait()
+
+    list(pool.map(start, range(number)))
+    use_threads(own)
+    return pool
