@@ -5,15 +5,15 @@ measure, on the saved file.
 """
 
 import math
-from functools import partial
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from app.vision.ask import Algorithm
-from app.vision.synthesis.quantization import round_to_norm, signed_step, whole_levels, within_levels
-from app.vision.synthesis.scene import Attack, Moment, Scene, State, mean_size
+from app.vision.synthesis.field import Field, bands
+from app.vision.synthesis.quantization import norm_of, round_to_norm, rounded, signed_step, whole_levels
+from app.vision.synthesis.scene import Attack, Moment, Scene, State, of_mean_1
 
 Method = Literal["robust", "minimal", "pgd", "fgsm", "lesson", "patch"]
 Norm = Literal["linf", "l2"]
@@ -36,12 +36,13 @@ def pgd(
     bound = (epsilon or (2 / 255 if norm == "linf" else 3.0)) * 255
     start = scene.start()
     state = dict(resume or {})
-    change, velocity = (state.get(name, scene.unchanged()) for name in ("change", "velocity"))
+    change = state.get("change", scene.unchanged())
+    velocity = scene.direction({}).restored("velocity", state)
     best, best_margin = state.get("best", change), float(state.get("margin", torch.tensor(-math.inf)))
     step_size, levels = max(1, round(bound / 2)), whole_levels(bound / 255)
     score = float(state["score"]) if "score" in state else None
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
-        kept = {"change": change, "velocity": velocity, "best": best, "step": torch.tensor(step)}
+        kept = {"change": change, "best": best, "step": torch.tensor(step), **velocity.state("velocity")}
         kept["margin"] = torch.tensor(best_margin, dtype=torch.float64)
         look = yield from scene.look(Moment(change, step, steps, score, kept))
         margin, score = look.margin, look.probability
@@ -49,13 +50,13 @@ def pgd(
             best, best_margin = change, margin
         if margin > RESERVE:
             return Attack(scene.changed(best), step - 1)
-        velocity = 0.75 * velocity + look.gradient / mean_size(look.gradient)
+        velocity = velocity.times(0.75).plus(of_mean_1(look.direction))
         if norm == "linf":
             size = max(1, step_size // (1 + step // 10))
-            change = signed_step(change, partial(_rows, velocity), size, levels, start)
+            change = signed_step(change, velocity, size, levels, start)
         else:
-            moved = change + velocity * (bound / 4 / velocity.norm().clamp(min=1e-20))
-            change = round_to_norm(moved, min(float(moved.norm()), 0.98 * bound), start, None)
+            moved = _moved(change, velocity.times(bound / 4 / max(velocity.norm, 1e-20)))
+            change = round_to_norm(moved, min(moved.norm, 0.98 * bound), start, None)
     return Attack(scene.changed(best), steps)
 
 
@@ -68,9 +69,10 @@ def fgsm(scene: Scene, *, epsilon: float | None, norm: Norm) -> Algorithm[Attack
     none = scene.unchanged()
     look = yield from scene.look(Moment(none, 1, 1, None, {}))
     if norm == "l2":
-        change = round_to_norm(look.gradient, 0.98 * (epsilon or 3.0) * 255, start, None)
+        change = round_to_norm(look.direction, 0.98 * (epsilon or 3.0) * 255, start, None)
     else:
-        change = within_levels(look.gradient.sign() * whole_levels(epsilon or 8 / 255), start)
+        levels = whole_levels(epsilon or 8 / 255)
+        change = signed_step(none, look.direction, levels, levels, start)
     return Attack(scene.changed(change), 1)
 
 
@@ -82,19 +84,21 @@ def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: St
     steps = steps or STEPS["lesson"]
     start = scene.start()
     state = dict(resume or {})
-    moved = state.get("moved", scene.unchanged())
+    moved = state.get("moved", scene.unchanged().float())
     score = float(state["score"]) if "score" in state else None
-    change = within_levels(moved.round(), start)
+    change = rounded(Field(lambda rows: moved[:, rows], *start.shape[1:]), start)
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
         kept = {"moved": moved, "step": torch.tensor(step)}
         look = yield from scene.look(Moment(change, step, steps, score, kept))
         score = look.probability
         if look.margin > RESERVE:
             return Attack(scene.changed(change), step - 1)
-        moved = moved + look.gradient / look.gradient.abs().max().clamp(min=1e-20)
+        slope = look.direction.times(1 / max(look.direction.largest, 1e-20))
+        for rows in bands(*start.shape[1:]):
+            moved[:, rows] += slope.rows(rows)
         if epsilon:
-            moved = moved.clamp(-whole_levels(epsilon), whole_levels(epsilon))
-        change = within_levels(moved.round(), start)
+            moved.clamp_(-whole_levels(epsilon), whole_levels(epsilon))
+        change = rounded(Field(lambda rows: moved[:, rows], *start.shape[1:]), start)
     return Attack(scene.changed(change), steps)
 
 
@@ -112,18 +116,17 @@ def minimal(
     limit = epsilon * 255 if epsilon else math.inf
     scale = max(math.sqrt(start[0].numel()) / scene.victims[0].classifier.backbone.preprocessing.crop, 0.25)
     state = dict(resume or {})
-    zero = scene.unchanged()
-    direction, change, best = (state.get(name, zero) for name in ("direction", "change", "best"))
+    direction, best = (scene.direction({}).restored(name, state) for name in ("direction", "best"))
     searched = state.get("searched", torch.tensor([min(255 * scale, limit), math.inf, 0], dtype=torch.float64))
     norm, best_norm, found = float(searched[0]), float(searched[1]), int(searched[2])
     score = float(state["score"]) if "score" in state else None
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
-        kept = {"direction": direction, "change": change, "best": best, "step": torch.tensor(step)}
+        change = round_to_norm(direction, norm, start, _cap(step, found, steps))
+        kept = {"step": torch.tensor(step), **direction.state("direction"), **best.state("best")}
         kept["searched"] = torch.tensor([norm, best_norm, found], dtype=torch.float64)
         look = yield from scene.look(Moment(change, step, steps, score, kept))
-        del kept
         score = look.probability
-        size = float(change.norm())
+        size, length = norm_of(change), norm
         if look.margin > _MINIMAL_RESERVE:
             if size < best_norm:
                 best, best_norm = direction, size
@@ -131,22 +134,17 @@ def minimal(
             norm = min(norm, size) * 0.85
         else:
             norm = min(norm * 1.15, best_norm * 0.985) if found else min(norm * 1.05, limit)
-        gradient = look.gradient
-        del look
         share = 0.01 + 0.99 * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
-        # Where the gradient was; what is not needed any more goes at once. Of 12 megapixels each takes 144 MB.
-        direction = gradient.mul_(255 * scale * share / max(float(gradient.norm()), 1e-12)).add_(direction)
-        direction.mul_(norm / max(float(direction.norm()), 1e-12))
-        change = round_to_norm(direction, norm, start, _cap(step + 1, found, steps))
+        pull = look.direction.times(255 * scale * share / max(look.direction.norm, 1e-12))
+        direction = direction.times(length / max(direction.norm, 1e-12)).plus(pull)
     if not found:
-        return Attack(scene.changed(change), steps)
-    del direction, gradient, change
+        return Attack(scene.changed(round_to_norm(direction, norm, start, _cap(steps + 1, found, steps))), steps)
     change = yield from _shrink(scene, best, best_norm, start, _cap(found, found, steps))
     return Attack(scene.changed(change), found)
 
 
-def _rows(velocity: Tensor, rows: slice) -> Tensor:
-    return velocity[:, rows]
+def _moved(change: Tensor, direction: Field) -> Field:
+    return Field(lambda rows: change[:, rows] + direction.rows(rows), *change.shape[1:])
 
 
 def _cap(step: int, found: int, steps: int) -> int | None:
@@ -155,7 +153,7 @@ def _cap(step: int, found: int, steps: int) -> int | None:
     return [cap for begin, cap in _CAPS if at * 20 >= begin * steps][-1]
 
 
-def _shrink(scene: Scene, direction: Tensor, norm: float, start: Tensor, cap: int | None) -> Algorithm[Tensor]:
+def _shrink(scene: Scene, direction: Field, norm: float, start: Tensor, cap: int | None) -> Algorithm[Tensor]:
     """The smallest change along a direction that still succeeds, of norms 70 to 100 % of the one that does."""
     low, high = 0.7, 1.0
     best = round_to_norm(direction, norm, start, cap)

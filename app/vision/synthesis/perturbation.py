@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from app.vision.image import Canvas
-from app.vision.synthesis.quantization import bands
+from app.vision.synthesis.field import bands
 from app.vision.synthesis.resize import Region
 
 _MAX_AMPLIFICATION: Final = 40

@@ -1,5 +1,7 @@
 """What a network sees of a picture, and how its gradient comes back to the pixels: the resize and its adjoint."""
 
+from typing import Final
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,9 @@ from app.vision.image import Canvas, Preprocessing, preprocess
 
 Region = tuple[slice, slice]
 """Rows and columns."""
+
+_STRIP: Final = 256
+"""Columns that come back at once: of a large picture, each few contribute to a few canvas pixels alone."""
 
 
 class ResizeOperator:
@@ -25,9 +30,9 @@ class ResizeOperator:
         if preprocessing is None:
             return
         left, top, right, bottom = preprocessing.box(width, height)
-        self._rows, rows = _weights(preprocessing.crop, height, top, bottom)
-        self._columns, columns = _weights(preprocessing.crop, width, left, right)
-        self.region = rows, columns
+        self._rows = _Line(preprocessing.crop, height, top, bottom)
+        self._columns = _Line(preprocessing.crop, width, left, right)
+        self.region = self._rows.used, self._columns.used
         self.density = preprocessing.crop**2 / ((right - left) * (bottom - top))
 
     def canvas(self, picture: Canvas) -> Canvas:
@@ -38,7 +43,7 @@ class ResizeOperator:
 
     def project(self, region: Tensor) -> Tensor:
         """The canvas `(3, crop, crop)` of the region's values `(3, h, w)`, not rounded."""
-        return region if self._fit is None else self._rows @ region @ self._columns.T
+        return region if self._fit is None else self._rows.weights @ region @ self._columns.weights.T
 
     def pull_back(self, gradient: Tensor) -> Tensor:
         """From `(3, crop, crop)` to the region, `(3, h, w)`."""
@@ -53,8 +58,29 @@ class ResizeOperator:
         if self._fit is None:
             values += gradient[:, rows, columns]
             return
-        for own, rising in zip(values, self._rows[:, rows].T @ gradient, strict=True):
-            own.addmm_(rising, self._columns[:, columns])
+        down, across = self._rows, self._columns
+        rising = down.seen(rows.start, rows.stop)
+        upright = down.weights[rising, rows].T @ gradient[:, rising]
+        for start in range(columns.start, columns.stop, _STRIP):
+            stop = min(start + _STRIP, columns.stop)
+            seen = across.seen(start, stop)
+            strip = values[:, :, start - columns.start : stop - columns.start]
+            for own, flat in zip(strip, upright[:, :, seen], strict=True):
+                own.addmm_(flat, across.weights[seen, start:stop])
+
+
+class _Line:
+    """The resize of a line as a matrix `(size, used)`, of those pixels `used` of the line that count."""
+
+    def __init__(self, size: int, length: int, start: float, stop: float) -> None:
+        self.weights, self.used = _weights(size, length, start, stop)
+        counts = self.weights != 0
+        self._first = counts.int().argmax(0).tolist()
+        self._last = (size - counts.flip(0).int().argmax(0)).tolist()
+
+    def seen(self, start: int, stop: int) -> slice:
+        """Those of the `size` to which any of these pixels contributes: of a large picture, few."""
+        return slice(min(self._first[start:stop]), max(self._last[start:stop]))
 
 
 def _weights(size: int, length: int, start: float, stop: float) -> tuple[Tensor, slice]:

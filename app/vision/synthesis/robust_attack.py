@@ -1,7 +1,7 @@
 """Pictures that go on fooling on the ways that pictures travel."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,12 +12,11 @@ from torch.nn import functional
 from app.vision.ask import Algorithm, Ask
 from app.vision.image import Canvas
 from app.vision.synthesis.attacks import RESERVE
+from app.vision.synthesis.direction import Direction, Way
 from app.vision.synthesis.quantization import signed_step, whole_levels
 from app.vision.synthesis.scene import Attack, Moment, Scene, State, mean_size
 from app.vision.synthesis.transformations import GROUPS, canvases_through
 
-_Key = tuple[int, tuple[str, int, int]]
-"""Which victim, and how pixels move on the way to it."""
 _WEAK: Final = 2.0
 """Logits beyond the reserve up to which a way is still worked on."""
 
@@ -68,20 +67,20 @@ def robust(
     steps = steps or plan.steps
     start = scene.start()
     state = dict(resume or {})
-    change = state.get("change", scene.unchanged(torch.int16))
-    velocity = _Velocity(scene, state)
+    change = state.get("change", scene.unchanged())
+    velocity = scene.direction({}).restored("velocity", state)
     best = state.get("best", change)
     held = float(state.get("held", torch.tensor(-math.inf)))
     weak = [pairs[index] for index in state.get("weak", torch.arange(len(pairs))).tolist()]
     score = float(state["score"]) if "score" in state else None
     for number in range(int(state.get("number", torch.tensor(0))), steps):
         rung = rungs[min(number // plan.steps_a_rung, len(rungs) - 1)]
-        kept = {"change": change, "best": best, "number": torch.tensor(number), **velocity.state()}
+        kept = {"change": change, "best": best, "number": torch.tensor(number), **velocity.state("velocity")}
         kept["held"] = torch.tensor(held, dtype=torch.float64)
         kept["weak"] = torch.tensor([pairs.index(pair) for pair in weak])
-        pulls = yield from _gradient(scene, plan, weak, Moment(change, number + 1, steps, score, kept), seed)
-        velocity.add(pulls)
-        change = signed_step(change, velocity.rows, max(1, round(rung / 3)), rung, start)
+        pull = yield from _gradient(scene, plan, weak, Moment(change, number + 1, steps, score, kept), seed)
+        velocity = velocity.times(0.9).plus(pull)
+        change = signed_step(change, velocity, max(1, round(rung / 3)), rung, start)
         if (number + 1) % plan.steps_a_rung and number + 1 < steps:
             continue
         margins, score = yield from _check(scene, scene.changed(change))
@@ -93,47 +92,13 @@ def robust(
     return Attack(scene.changed(best), steps)
 
 
-class _Velocity:
-    """Momentum of a scene's gradients, kept on the canvases: on a photo of 12 megapixels it would take 89 MB, and
-    several passes over them in each step.
-
-    Ways that move pixels alike have one canvas for each victim. What comes back is added up in one order, whatever the
-    canvases were asked for in, so that a run that goes on ends with the same bits.
-    """
-
-    def __init__(self, scene: Scene, state: State) -> None:
-        self._scene = scene
-        self._ways = {
-            (place, one.geometry): one for place, victim in enumerate(scene.victims) for one in victim.passages.values()
-        }
-        self._names = {key: f"velocity_{number}" for number, key in enumerate(self._ways)}
-        self._canvases = {key: state[name] for key, name in self._names.items() if name in state}
-
-    def state(self) -> dict[str, Tensor]:
-        """What `__init__` takes to go on."""
-        return {self._names[key]: canvas for key, canvas in self._canvases.items()}
-
-    def add(self, pulls: Mapping[_Key, Tensor]) -> None:
-        """A step's gradients `(3, crop, crop)`."""
-        before, none = self._canvases, torch.tensor(0.0)
-        self._canvases = {
-            key: 0.9 * before.get(key, none) + pulls.get(key, none)
-            for key in self._ways
-            if key in before or key in pulls
-        }
-
-    def rows(self, rows: slice) -> Tensor:
-        """What comes back to these rows of the region, `(3, rows, w)`."""
-        return self._scene.pulled_back([(self._ways[key], canvas) for key, canvas in self._canvases.items()], rows)
-
-
 def _gradient(
     scene: Scene, plan: _Plan, weak: Sequence[tuple[int, str]], now: Moment, seed: int
-) -> Algorithm[dict[_Key, Tensor]]:
-    """For each victim through some of its weak ways, chosen at random: on its canvases, all of a size."""
+) -> Algorithm[Direction]:
+    """For each victim through some of its weak ways, chosen at random, all of a size."""
     picture = scene.changed(now.change)
     generator = torch.Generator().manual_seed(seed * 1009 + now.step - 1)
-    pulls: dict[_Key, Tensor] = {}
+    pulls: dict[Way, Tensor] = {}
     behind = sorted({place for place, _ in weak})
     for place in behind:
         victim = scene.victims[place]
@@ -141,8 +106,8 @@ def _gradient(
         chosen = [ways[index] for index in torch.randperm(len(ways), generator=generator)[: plan.views].tolist()]
         passages = [victim.passages[way] for way in chosen]
         answered = yield scene.ask(victim, canvases_through(passages, picture), now)
-        own: dict[_Key, Tensor] = {}
-        densities: dict[_Key, float] = {}
+        own: dict[Way, Tensor] = {}
+        densities: dict[Way, float] = {}
         for passage, gradient in zip(passages, answered.gradient, strict=True):
             key = place, passage.geometry
             own[key] = own[key] + gradient if key in own else gradient
@@ -151,7 +116,7 @@ def _gradient(
         # About of size 1 in the picture, over which each value of the canvas is spread.
         size = torch.stack([densities[key] * mean_size(one) for key, one in blurred.items()]).sum()
         pulls |= {key: gradient / (size * len(behind)) for key, gradient in blurred.items()}
-    return pulls
+    return scene.direction(pulls)
 
 
 def _check(scene: Scene, picture: Canvas) -> Algorithm[tuple[dict[tuple[int, str], float], float]]:

@@ -1,9 +1,9 @@
 """What every attack works on: who is to be fooled, when they are, and the picture on its ways to them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -12,9 +12,13 @@ from app.vision.ask import Activity, Algorithm, Ask, Progress
 from app.vision.classifier import Classifier
 from app.vision.image import Canvas
 from app.vision.pixels import pixels_of
-from app.vision.synthesis.quantization import bands
-from app.vision.synthesis.resize import Region
+from app.vision.synthesis.direction import Direction, Way
+from app.vision.synthesis.field import by_bands
+from app.vision.synthesis.quantization import LEVELS
 from app.vision.synthesis.transformations import Passage
+
+if TYPE_CHECKING:
+    from app.vision.synthesis.resize import Region
 
 State = Mapping[str, Tensor]
 _PREVIEW: Final = 320
@@ -92,13 +96,13 @@ class Victim:
 
 @dataclass(frozen=True)
 class Look:
-    """`margin` and `probability` are of the victim that is furthest from being fooled; along the gradient, `(3, h, w)`
-    in the region, it rises.
+    """`margin` and `probability` are of the victim that is furthest from being fooled; along the direction, the
+    gradient, it rises.
     """
 
     margin: float
     probability: float
-    gradient: Tensor
+    direction: Direction
 
 
 @dataclass(frozen=True)
@@ -130,34 +134,32 @@ class Scene:
             for parts in zip(*seen, strict=True)
         )
         self.region: Region = rows, columns
+        self._ways = {
+            (place, one.geometry): one for place, victim in enumerate(victims) for one in victim.passages.values()
+        }
 
     def start(self) -> Tensor:
         """The grey levels of the region, `(3, h, w)`, `uint8`."""
         return torch.from_numpy(self.picture[self.region]).permute(2, 0, 1)
 
-    def unchanged(self, dtype: torch.dtype = torch.float32) -> Tensor:
+    def unchanged(self) -> Tensor:
         """No change, `(3, h, w)`."""
-        return torch.zeros(self.start().shape, dtype=dtype)
+        return torch.zeros(self.start().shape, dtype=LEVELS)
 
     def changed(self, change: Tensor) -> Canvas:
         """The picture with a change of whole levels that stays within 0..255."""
         picture, start = self.picture.copy(), self.start()
         region = torch.from_numpy(picture[self.region]).permute(2, 0, 1)
-        for rows in bands(*change.shape[1:]):
-            region[:, rows] = (start[:, rows] + change[:, rows].short()).to(torch.uint8)
+
+        def change_rows(rows: slice) -> None:
+            region[:, rows] = start[:, rows] + change[:, rows]
+
+        by_bands(change_rows, *change.shape[1:])
         return picture
 
-    def pulled_back(self, pulls: Iterable[tuple[Passage, Tensor]], rows: slice) -> Tensor:
-        """What comes back to these rows of the region from canvases `(3, crop, crop)`, in all: `(3, rows, w)`."""
-        whole, across = self.region
-        band = slice(whole.start + rows.start, min(whole.start + rows.stop, whole.stop))
-        values = torch.zeros(3, band.stop - band.start, across.stop - across.start)
-        for passage, gradient in pulls:
-            own, columns = passage.region
-            part = slice(max(own.start, band.start), min(own.stop, band.stop)), columns
-            if part[0].start < part[0].stop:
-                passage.add_pulled_back_(_part(values, (band, across), part), gradient, part)
-        return values
+    def direction(self, canvases: Mapping[Way, Tensor]) -> Direction:
+        """What comes back from these canvases `(3, crop, crop)`; from none, no direction."""
+        return Direction(self.region, self._ways, canvases)
 
     def look(self, now: Moment) -> Algorithm[Look]:
         """Ask all about the picture that would be saved now.
@@ -166,16 +168,18 @@ class Scene:
         """
         picture = self.changed(now.change)
         looks = []
-        for victim in self.victims:
+        for place, victim in enumerate(self.victims):
             passage = victim.passages["png"]
             answered = yield self.ask(victim, pixels_of(passage.canvas(picture)), now)
             logits = answered.logits[0]
-            gradient = self.pulled_back([(passage, answered.gradient[0])], slice(0, self.start().shape[1]))
-            looks.append(Look(victim.criterion.margin(logits), victim.criterion.probability(logits), gradient))
+            direction = self.direction({(place, passage.geometry): answered.gradient[0]})
+            looks.append(Look(victim.criterion.margin(logits), victim.criterion.probability(logits), direction))
         if len(looks) == 1:
             return looks[0]
         behind = [look for look in looks if look.margin < _FOOLED_WELL] or looks
-        pull = torch.stack([look.gradient / mean_size(look.gradient) for look in behind]).sum(0)
+        pull = self.direction({})
+        for look in behind:
+            pull = pull.plus(of_mean_1(look.direction))
         return Look(min(look.margin for look in looks), min(look.probability for look in looks), pull)
 
     def margins(self, changes: Sequence[Tensor]) -> Algorithm[list[float]]:
@@ -205,20 +209,15 @@ class Scene:
             },
         )
 
-    def part(self, values: Tensor, region: Region) -> Tensor:
-        """What a part of the region has of values `(3, h, w)` of all of it; whoever changes it changes them."""
-        return _part(values, self.region, region)
-
     def _preview(self, change: Tensor) -> Tensor:
         pixels = torch.from_numpy(self.changed(change)).permute(2, 0, 1)
         stride = max(1, max(pixels.shape) // _PREVIEW)
         return pixels[:, ::stride, ::stride].float() / 255
 
 
-def _part(values: Tensor, whole: Region, part: Region) -> Tensor:
-    """Of values `(3, h, w)` of the rows and columns `whole`, those of `part` of these; a view."""
-    rows, columns = (slice(one.start - own.start, one.stop - own.start) for one, own in zip(part, whole, strict=True))
-    return values[:, rows, columns]
+def of_mean_1(direction: Direction) -> Direction:
+    """So long that the mean of its values' sizes is 1."""
+    return direction.times(1 / max(direction.mean, 1e-20))
 
 
 def mean_size(gradient: Tensor) -> Tensor:

@@ -14,13 +14,14 @@ from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
-from app.vision.synthesis import quantization
+from app.vision.synthesis import field
 from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image
 from app.vision.synthesis.attacks import Method
+from app.vision.synthesis.direction import part_of
+from app.vision.synthesis.field import Field, by_bands
 from app.vision.synthesis.perturbation import difference_of, measure, noise_like
-from app.vision.synthesis.quantization import round_to_norm
+from app.vision.synthesis.quantization import norm_of, round_to_norm
 from app.vision.synthesis.resize import ResizeOperator
-from app.vision.synthesis.robust_attack import _Velocity
 from app.vision.synthesis.scene import Criterion, Scene, Victim
 from app.vision.synthesis.transformations import Passage, canvases_through, ways_of
 from tests.support.paths import ROOT
@@ -138,14 +139,12 @@ def test_momentum_comes_back_with_the_same_bits_after_a_pause_and_in_any_order(i
     )
     found = []
     for order in (keys, keys[::-1], keys[2:] + keys[:2]):
-        velocity = _Velocity(scene, {})
+        velocity = scene.direction({})
         for key in order:
-            velocity.add({key: gradients[key]})
-        again = _Velocity(scene, velocity.state())
+            velocity = velocity.times(0.9).plus(scene.direction({key: gradients[key]}))
+        again = scene.direction({}).restored("velocity", velocity.state("velocity"))
         assert torch.equal(again.rows(slice(0, 50)), velocity.rows(slice(0, 50)))
-        other = _Velocity(scene, {})
-        other.add({key: gradients[key] for key in order})
-        found.append(other.rows(slice(0, 50)))
+        found.append(scene.direction({key: gradients[key] for key in order}).rows(slice(0, 50)))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
 
@@ -160,20 +159,26 @@ def test_the_small_canvas_is_changed_little_too(imagenet: Classifier, dog: bytes
     assert found.perturbation.linf <= 6
 
 
-def test_what_comes_back_band_by_band_is_what_comes_back_to_the_whole_picture(imagenet: Classifier) -> None:
+def test_what_comes_back_band_by_band_is_what_comes_back_to_the_whole_picture(
+    imagenet: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
     picture = photo(321, 402)
     passages = {way: Passage(way, picture, Preprocessing(256, 224), ImageLimits()) for way in ways_of(["edit"])}
     scene = Scene(picture, [Victim(imagenet, Criterion(0, 281), passages)])
-    gradients = torch.randn(len(passages), 3, 224, 224, generator=torch.Generator().manual_seed(0))
-    whole = scene.unchanged()
-    for passage, gradient in zip(passages.values(), gradients, strict=True):
-        passage.add_pulled_back_(scene.part(whole, passage.region), gradient)
-    height = whole.shape[1]
-    bands = [
-        scene.pulled_back(zip(passages.values(), gradients, strict=True), slice(top, top + 50))
-        for top in range(0, height, 50)
-    ]
+    ways = {(0, passage.geometry): passage for passage in passages.values()}
+    gradients = torch.randn(len(ways), 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    whole = torch.zeros(scene.start().shape)
+    for passage, gradient in zip(ways.values(), gradients, strict=True):
+        passage.add_pulled_back_(part_of(whole, scene.region, passage.region), gradient)
+    monkeypatch.setattr(field, "_BAND", 50 * whole.shape[2])
+    direction = scene.direction(dict(zip(ways, gradients, strict=True)))
+    bands = by_bands(direction.rows, *whole.shape[1:])
+    assert len(bands) == -(-whole.shape[1] // 50)
     assert torch.allclose(torch.cat(bands, dim=1), whole, atol=1e-5)
+    assert direction.norm == pytest.approx(float(whole.norm()), rel=1e-5)
+    assert direction.largest == pytest.approx(float(whole.abs().max()), rel=1e-5)
+    assert direction.mean == pytest.approx(float(whole.abs().mean()), rel=1e-5)
+    assert direction.times(-3).norm == pytest.approx(3 * direction.norm, rel=1e-5)
 
 
 @pytest.mark.parametrize("size", [(150, 100), (500, 375), (1200, 900)])
@@ -194,13 +199,16 @@ def test_canvases_made_on_several_threads_are_those_made_one_by_one() -> None:
     assert torch.equal(canvases_through(passages, picture), one_by_one)
 
 
+def field_of(values: Tensor) -> Field:
+    return Field(lambda rows: values[:, rows], *values.shape[1:])
+
+
 def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
-    start = torch.from_numpy(photo(120, 90)).permute(2, 0, 1).float()
-    direction = torch.randn(start.shape, generator=torch.Generator().manual_seed(1))
+    start = torch.from_numpy(photo(120, 90)).permute(2, 0, 1)
+    direction = field_of(torch.randn(start.shape, generator=torch.Generator().manual_seed(1)))
     for norm in (30.0, 200.0, 900.0):
         change = round_to_norm(direction, norm, start, None)
-        assert torch.equal(change, change.round())
-        assert float(change.norm()) == pytest.approx(norm, rel=0.1)
+        assert norm_of(change) == pytest.approx(norm, rel=0.1)
         assert (start + change).min() >= 0
         assert (start + change).max() <= 255
     assert round_to_norm(direction, 900.0, start, 2).abs().max() == 2
@@ -208,8 +216,19 @@ def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
 
 def test_no_value_of_a_large_picture_is_left_uncounted() -> None:
     direction = torch.ones(3, 2400, 2400)  # more than 2^24, at which a count in float32 stands still
-    change = round_to_norm(direction, 1.99 * direction.numel() ** 0.5, torch.full_like(direction, 128), None)
+    norm = 1.99 * direction.numel() ** 0.5
+    change = round_to_norm(field_of(direction), norm, torch.full_like(direction, 128, dtype=torch.uint8), None)
     assert (change == 2).all()
+
+
+@pytest.mark.parametrize("norm", [500.0, 4000.0])
+def test_of_a_large_picture_some_places_tell_how_it_is_rounded(norm: float) -> None:
+    """A direction comes back from a small canvas, so that places beside each other are alike."""
+    small = torch.randn(1, 3, 160, 160, generator=torch.Generator().manual_seed(0))
+    direction = functional.interpolate(small, size=(1100, 1203), mode="bicubic")[0]
+    start = torch.full(direction.shape, 128, dtype=torch.uint8)
+    change = round_to_norm(field_of(direction), norm, start, None)
+    assert norm_of(change) == pytest.approx(norm, rel=0.05)
 
 
 @pytest.mark.parametrize("cap", [None, 2])
@@ -219,11 +238,13 @@ def test_a_large_change_is_rounded_by_bands_as_it_would_be_at_once(
     direction = torch.randn((3, 50, 40), generator=torch.Generator().manual_seed(0))
     direction[:, 40:] *= 5  # the largest values lie in the last band
     start = torch.randint(0, 256, direction.shape, generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
-    at_once = round_to_norm(direction, 60.0, start, cap)
-    monkeypatch.setattr(quantization, "_BAND", 280)
-    assert torch.equal(round_to_norm(direction, 60.0, start, cap), at_once)
-    assert round_to_norm(-direction, 60.0, torch.full_like(start, 128), cap).norm() == pytest.approx(60.0, rel=0.02)
-    assert not round_to_norm(torch.zeros(3, 50, 40), 60.0, start, cap).any()
+    at_once = round_to_norm(field_of(direction), 60.0, start, cap)
+    monkeypatch.setattr(field, "_BAND", 280)
+    monkeypatch.setattr(field, "_COUNTED", 1)
+    assert torch.equal(round_to_norm(field_of(direction), 60.0, start, cap), at_once)
+    change = round_to_norm(field_of(-direction), 60.0, torch.full_like(start, 128), cap)
+    assert norm_of(change) == pytest.approx(60.0, rel=0.02)
+    assert not round_to_norm(field_of(torch.zeros(3, 50, 40)), 60.0, start, cap).any()
 
 
 def test_a_robust_picture_survives_what_happens_to_pictures(classifier: Classifier, dog: bytes) -> None:
