@@ -6,16 +6,17 @@ import sys
 
 import pytest
 
-from app.process.memory import give_back_at_rest, nothing_collected
+from app.process.memory import give_back_when_it_pays, nothing_collected
 
 
 class _EndError(Exception):
     pass
 
 
-def given_back(used: list[float]) -> list[int]:
+def given_back(used: list[float], resident_mb: list[int] | None = None) -> list[int]:
     """The looks at which memory was given back, for the processor time at the start and at each look."""
     clock = iter(used)
+    sizes = resident_mb or [500] * len(used)
     given: list[int] = []
     looks = 0
 
@@ -26,7 +27,7 @@ def given_back(used: list[float]) -> list[int]:
             raise _EndError
 
     with pytest.raises(_EndError):
-        give_back_at_rest(lambda: given.append(looks), sleep, lambda: next(clock))
+        give_back_when_it_pays(lambda: given.append(looks), sleep, lambda: next(clock), lambda: sizes[looks] << 20)
     return given
 
 
@@ -43,6 +44,12 @@ def test_nothing_is_given_back_during_work_or_without_any() -> None:
 
 def test_little_work_adds_up() -> None:
     assert given_back([0.0, 0.3, 0.6, 0.9, 1.2]) == [2, 4]
+
+
+def test_a_busy_process_gives_back_each_time_that_it_has_grown_much() -> None:
+    busy = [2.0 * look for look in range(9)]
+    assert given_back(busy, [500, 600, 800, 700, 800, 900, 980, 900, 900]) == [2, 6]
+    assert given_back(busy, [500, 700, 740, 720, 750, 730, 740, 750, 740]) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc is told on Linux")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import torch
-from PIL import Image, ImageDraw, ImageEnhance
+from PIL import Image, ImageDraw
 from torch.nn import functional
 
 from app.vision.drawing.captions import caption
@@ -18,6 +18,8 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels of the upright picture."""
 _FINE: Final = 448
 _DARK: Final = 0.55
+_BAND: Final = 512
+"""Rows that are coloured at once."""
 _NARROWEST: Final = 280
 
 
@@ -36,11 +38,14 @@ def draw_overlay(photo: Image.Image, heat: "Tensor", box: Box, style: OverlaySty
     """
     corner, size = _whole_pixels(box, photo.size)
     picture = _unseen(photo)
-    seen = photo.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
     levels = _levels(heat, size, smooth=style.smooth)
-    colours = coloured(levels, style.colormap)
-    mask = levels.point([round(255 * style.opacity * level / 255) for level in range(256)])
-    picture.paste(Image.composite(colours, seen, mask), corner)
+    opacities = [round(style.opacity * level) for level in range(256)]
+    (left, top), (width, height) = corner, size
+    for row in range(0, height, _BAND):  # of a large photo each picture between takes a hundred megabytes
+        rows = levels.crop((0, row, width, min(row + _BAND, height)))
+        seen = photo.crop((left, top + row, left + width, top + row + rows.height))
+        seen.paste(coloured(rows, style.colormap), mask=rows.point(opacities))
+        picture.paste(seen, (left, top + row))
     return _bordered(picture, corner, size)
 
 
@@ -127,7 +132,8 @@ def _levels(heat: "Tensor", size: tuple[int, int], *, smooth: bool) -> Image.Ima
 
 
 def _unseen(photo: Image.Image) -> Image.Image:
-    return _hatched(ImageEnhance.Brightness(photo.convert("L").convert("RGB")).enhance(_DARK))
+    dark = photo.convert("L").point([int(_DARK * level) for level in range(256)])
+    return _hatched(dark.convert("RGB"))
 
 
 def _hatched(picture: Image.Image) -> Image.Image:

@@ -128,32 +128,43 @@ def adversarial_image(
     scene = Scene(picture, victims)
     attack = yield from _attack(scene, method, norm, epsilon, steps, share, where, seed, resume)
 
-    with ThreadPoolExecutor(1) as beside:  # of a large picture each of the three files takes half a second and more
-        original = beside.submit(png_of, picture)
-        png = png_of(attack.picture, _note([victim.classifier for victim in victims], before[0], wanted, method))
-        perturbation = measure(picture, attack.picture)
-        change = difference_of(picture, attack.picture, perturbation.amplified)
-        difference = beside.submit(png_of, change)
-        noisy = (
-            _scrambled(picture, attack.picture, seed)
-            if attack.patch
-            else noise_like(picture, attack.picture, scene.region, seed)
-        )
-    saved = Picture.read(png, limits)
+    note = _note([victim.classifier for victim in victims], before[0], wanted, method)
+    files, noisy = _files(scene, attack, note, seed)
+    steps, found = attack.steps, attack.patch
+    del picture, scene, attack  # of a photo of 24 megapixels 72 MB each; from here on the saved file counts
+    saved = Picture.read(files.adversarial, limits)
     verdicts = yield from _verify(victims, before, saved, noisy, limits)
     fooled = _by_all(verdicts)
     return AdversarialImage(
         verdicts=verdicts,
-        steps_to_success=attack.steps if fooled["reupload"] else None,
-        perturbation=perturbation,
-        noise_linf=linf_of(picture, noisy),
+        steps_to_success=steps if fooled["reupload"] else None,
         transfer=(yield from _transfer(others, victims[0].criterion, classifier, data, saved, limits)),
-        hint=_hint(method, space, attack, verdicts),
-        patch=attack.patch,
-        original=original.result(),
-        adversarial=png,
-        difference=difference.result(),
+        hint=_hint(method, space, steps, verdicts),
+        patch=found,
+        **vars(files),
     )
+
+
+@dataclass(frozen=True)
+class _Files:
+    perturbation: Perturbation
+    noise_linf: int
+    original: bytes
+    adversarial: bytes
+    difference: bytes
+
+
+def _files(scene: Scene, attack: Attack, note: dict[str, str], seed: int) -> tuple[_Files, Canvas]:
+    """What is saved, and the picture with noise as large as the change."""
+    picture, changed = scene.picture, attack.picture
+    with ThreadPoolExecutor(1) as beside:  # of a large picture each of the three files takes half a second and more
+        original = beside.submit(png_of, picture)
+        adversarial = png_of(changed, note)
+        perturbation = measure(picture, changed)
+        difference = beside.submit(png_of, difference_of(picture, changed, perturbation.amplified))
+        noisy = _scrambled(picture, changed, seed) if attack.patch else noise_like(picture, changed, scene.region, seed)
+    noise_linf = linf_of(picture, noisy)
+    return _Files(perturbation, noise_linf, original.result(), adversarial, difference.result()), noisy
 
 
 def steps_of(method: Method, networks: int, survive: Sequence[Group]) -> int:
@@ -277,9 +288,9 @@ def _note(classifiers: Sequence[Classifier], before: Outcome, wanted: str | None
     }
 
 
-def _hint(method: Method, space: str, attack: Attack, verdicts: Sequence[Verdict]) -> str | None:
+def _hint(method: Method, space: str, number: int, verdicts: Sequence[Verdict]) -> str | None:
     verified = _by_all(verdicts)
-    steps = "one step" if attack.steps == 1 else f"{attack.steps} steps"
+    steps = "one step" if number == 1 else f"{number} steps"
     if verified["reupload"]:
         lost = ", ".join(way for way, held in verified.items() if not held)
         return f"It does not fool after: {lost}. Allow a larger epsilon." if lost and method == "robust" else None

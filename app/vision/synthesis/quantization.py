@@ -9,8 +9,7 @@ from torch import Tensor
 
 from app.vision.synthesis.field import BINS, Field, by_bands
 
-LEVELS: Final = torch.int16
-"""What changes of whole grey levels are kept as."""
+_MOST_IN_A_BYTE: Final = 127
 _BISECTIONS: Final = 24
 
 
@@ -23,7 +22,7 @@ def rounded(values: Field, start: Tensor) -> Tensor:
     """Values in grey levels as the nearest whole ones, `(3, H, W)`, cut where the picture, of the levels `start`, would
     leave 0..255.
     """
-    return _levels(lambda rows: values.rows(rows).round(), start)
+    return _levels(lambda rows: values.rows(rows).round(), 255, start)
 
 
 def signed_step(change: Tensor, direction: Field, size: int, bound: int, start: Tensor) -> Tensor:
@@ -32,6 +31,7 @@ def signed_step(change: Tensor, direction: Field, size: int, bound: int, start: 
     """
     return _levels(
         lambda rows: (change[:, rows] + size * direction.rows(rows).sign()).clamp_(-bound, bound),
+        bound,
         start,
     )
 
@@ -43,7 +43,7 @@ def round_to_norm(direction: Field, norm: float, start: Tensor, cap: int | None)
     """
     top = direction.largest
     if top <= 0:
-        return torch.zeros(start.shape, dtype=LEVELS)
+        return torch.zeros(start.shape, dtype=levels_dtype(cap))
     above = direction.histogram.flip(0).cumsum(0).flip(0).tolist()
     scale = _bisect(lambda scale: _squared_norm(above, scale, top, cap), norm**2, 0.5 / top)
 
@@ -51,7 +51,7 @@ def round_to_norm(direction: Field, norm: float, start: Tensor, cap: int | None)
         part = (direction.rows(rows) * scale).round_()
         return part.clamp_(-cap, cap) if cap else part
 
-    return _levels(scaled, start)
+    return _levels(scaled, cap, start)
 
 
 def norm_of(change: Tensor) -> float:
@@ -59,9 +59,14 @@ def norm_of(change: Tensor) -> float:
     return Field(lambda rows: change[:, rows].float(), *change.shape[1:]).norm
 
 
-def _levels(change: Callable[[slice], Tensor], start: Tensor) -> Tensor:
-    """Cut where a picture of the levels `start` would leave 0..255."""
-    levels = torch.empty(start.shape, dtype=LEVELS)
+def levels_dtype(most: int | None) -> torch.dtype:
+    """The smallest for changes by so many grey levels, by any number without one."""
+    return torch.int8 if most and most <= _MOST_IN_A_BYTE else torch.int16
+
+
+def _levels(change: Callable[[slice], Tensor], most: int | None, start: Tensor) -> Tensor:
+    """Of at most so many levels, cut where a picture of the levels `start` would leave 0..255."""
+    levels = torch.empty(start.shape, dtype=levels_dtype(most))
 
     def cut(rows: slice) -> None:
         before = start[:, rows].float()

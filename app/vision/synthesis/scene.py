@@ -14,7 +14,6 @@ from app.vision.image import Canvas
 from app.vision.pixels import pixels_of
 from app.vision.synthesis.direction import Direction, Way
 from app.vision.synthesis.field import by_bands
-from app.vision.synthesis.quantization import LEVELS
 from app.vision.synthesis.transformations import Passage
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class Scene:
 
     def unchanged(self) -> Tensor:
         """No change, `(3, h, w)`."""
-        return torch.zeros(self.start().shape, dtype=LEVELS)
+        return torch.zeros(self.start().shape, dtype=torch.int8)
 
     def changed(self, change: Tensor) -> Canvas:
         """The picture with a change of whole levels that stays within 0..255."""
@@ -152,7 +151,7 @@ class Scene:
         region = torch.from_numpy(picture[self.region]).permute(2, 0, 1)
 
         def change_rows(rows: slice) -> None:
-            region[:, rows] = start[:, rows] + change[:, rows]
+            region[:, rows] = start[:, rows] + change[:, rows].short()
 
         by_bands(change_rows, *change.shape[1:])
         return picture

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, features
 
+from app.vision.drawing import overlay
 from app.vision.drawing.brightness import brightness
 from app.vision.drawing.captions import place
 from app.vision.drawing.colormaps import COLORMAPS, Colormap, colours
@@ -154,6 +155,17 @@ def test_the_smallest_pictures_can_be_laid_over(size: tuple[int, int]) -> None:
     side = min(size) * 0.875
     box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
     assert draw_overlay(Image.new("RGB", size), torch.ones(7, 7), box, OverlayStyle("inferno")).size == size
+
+
+def test_a_photo_of_several_bands_is_drawn_over_as_one_of_a_single_band(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    heat = torch.rand(7, 7, generator=torch.Generator().manual_seed(0))
+    for style in (OverlayStyle("viridis"), OverlayStyle("magma", 0.3, smooth=False)):
+        drawn = [draw_overlay(Image.fromarray(noise), heat, (13.4, 5.5, 100, 81), style)]
+        monkeypatch.setattr(overlay, "_BAND", 7)
+        drawn.append(draw_overlay(Image.fromarray(noise), heat, (13.4, 5.5, 100, 81), style))
+        monkeypatch.undo()
+        assert drawn[0].tobytes() == drawn[1].tobytes()
 
 
 def test_a_caption_tells_its_words_and_keeps_the_picture() -> None:

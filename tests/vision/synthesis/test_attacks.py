@@ -20,7 +20,7 @@ from app.vision.synthesis.attacks import Method
 from app.vision.synthesis.direction import part_of
 from app.vision.synthesis.field import Field, by_bands
 from app.vision.synthesis.perturbation import difference_of, measure, noise_like
-from app.vision.synthesis.quantization import norm_of, round_to_norm
+from app.vision.synthesis.quantization import norm_of, round_to_norm, signed_step
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.scene import Criterion, Scene, Victim
 from app.vision.synthesis.transformations import Passage, canvases_through, ways_of
@@ -212,6 +212,17 @@ def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
         assert (start + change).min() >= 0
         assert (start + change).max() <= 255
     assert round_to_norm(direction, 900.0, start, 2).abs().max() == 2
+
+
+def test_changes_are_of_a_byte_where_they_fit_and_may_be_of_any_size() -> None:
+    start = torch.full((3, 8, 9), 128, dtype=torch.uint8)
+    up = field_of(torch.ones(3, 8, 9))
+    few = signed_step(torch.zeros(3, 8, 9, dtype=torch.int8), up, 100, 127, start)
+    assert few.dtype == torch.int8
+    assert (few == 100).all()
+    many = signed_step(few, up, 100, 255, start)
+    assert (many == 127).all(), "white is the end"
+    assert (signed_step(many, field_of(-torch.ones(3, 8, 9)), 255, 255, start) == -128).all()
 
 
 def test_no_value_of_a_large_picture_is_left_uncounted() -> None:
