@@ -104,6 +104,7 @@ class Run(Generic[Result]):
                 raise DeadlineExceededError  # noqa: TRY301
             if isinstance(answered, Exception):
                 raise answered  # noqa: TRY301
+            self.at = None  # it may hold a picture that the algorithm lets go of
             self.at = next(self._algorithm) if answered is None else self._algorithm.send(answered)
             self._report(self.at)
         except StopIteration as end:
@@ -226,14 +227,16 @@ class Engine:
 
 def _round(runs: list[Run[Any]], serving: Serving) -> None:
     """Answer everyone once."""
-    asking = [(run, run.at) for run in runs if isinstance(run.at, Ask)]
-    if not asking:
+    asking = [run for run in runs if isinstance(run.at, Ask)]
+    asks = [run.at for run in asking if isinstance(run.at, Ask)]
+    if not asks:
         return
     began = time.perf_counter()
-    answers = answer([ask for _, ask in asking], serving)
+    answers = answer(asks, serving)
     took = time.perf_counter() - began
-    pixels = [ask.canvas.numel() for _, ask in asking]
-    for (run, _), answered, share in zip(asking, answers, pixels, strict=True):
+    pixels = [ask.canvas.numel() for ask in asks]
+    asks.clear()
+    for run, answered, share in zip(asking, answers, pixels, strict=True):
         run.seconds += took * share / sum(pixels)
         _timed(run, answered)
 

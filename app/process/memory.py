@@ -16,10 +16,10 @@ _M_TOP_PAD: Final = -2
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 
-_LOOK_S: Final = 2.0
+_LOOK_S: Final = 4.0
 _GROWN: Final = 256 << 20
-"""Bytes by which a busy process may grow before it gives back what it does not use just now: other work would not fit
-between what the last left, and take as much again.
+"""Bytes by which a busy process may be larger than it once was. Beyond, it gives back at each look what it does not use
+just then: the next kind of work needs blocks of other sizes, and would take new memory beside those that are kept.
 """
 _BUSY: Final = 0.2
 """Of a core; below that a process is at rest."""
@@ -65,7 +65,8 @@ def give_back_when_it_pays(
     used: Callable[[], float] = time.process_time,
     resident: Callable[[], int] = lambda: 0,
 ) -> None:
-    """Call `give_back` each time that the process comes to rest after work, or has grown much meanwhile, for ever.
+    """Call `give_back` each time that the process comes to rest after work, and at each look at which it is large, for
+    ever.
 
     `used` tells the seconds of processor time that the process has had, `resident` the bytes that it has.
     """
@@ -78,12 +79,16 @@ def give_back_when_it_pays(
         rests = now - before < _BUSY * _LOOK_S and now - given > _WORK_S
         if rests or resident() > least + _GROWN:
             give_back()
-            given, least = now, resident()
+            given = now
         before = now
 
 
 def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+    """0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+    except OSError:
+        return 0
 
 
 def _glibc() -> ctypes.CDLL | None:

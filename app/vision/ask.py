@@ -177,7 +177,9 @@ def _answer_as_many_as_possible(asks: Sequence[Ask]) -> list[Answer | Exception]
     try:
         return _answer_pass(asks)
     except Exception as error:
-        return [error] if len(asks) == 1 else [_answer_as_many_as_possible([ask])[0] for ask in asks]
+        if len(asks) == 1:
+            return [error]
+    return [_answer_as_many_as_possible([ask])[0] for ask in asks]  # when the error holds no memory any more
 
 
 def _passes(asks: Sequence[Ask]) -> Iterator[list[int]]:

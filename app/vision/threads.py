@@ -29,12 +29,16 @@ def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[
     """What `work` makes of each part, all at once, each on a thread whose operations have that thread alone.
 
     Threads that share each operation wait for each other hundreds of times in a pass through a network. Raises what
-    the first part that fails raises, once all have ended.
+    the first part that fails raises, once all have ended. Not from inside a part, which could wait for itself: `each`
+    goes on in its own thread there.
     """
     threads = _threads()
     done = [threads.submit(work, part) for part in parts]
     wait(done)
-    return [one.result() for one in done]
+    try:
+        return [one.result() for one in done]
+    finally:
+        done.clear()  # the traceback of what is raised holds this frame, and so would all that the parts held
 
 
 def each(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
@@ -55,8 +59,11 @@ def _threads() -> ThreadPoolExecutor:
 
 @cache
 def _started() -> ThreadPoolExecutor:
-    """All are started at once, so that what they ask for lasts for no thread that starts later."""
-    own, number = torch.get_num_threads(), os.cpu_count() or 1
+    """All are started at once: meanwhile others that start would begin with one thread, as these do; then with as many
+    as whoever asks first.
+    """
+    own = torch.get_num_threads()
+    number = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     pool = ThreadPoolExecutor(number, "beside")
     met = threading.Barrier(number)
 

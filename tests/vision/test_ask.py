@@ -1,4 +1,3 @@
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -82,6 +81,19 @@ def test_an_ask_gets_the_same_bits_alone_and_in_company(models: ModelRepository,
         assert torch.equal(one.gradient, other.gradient)
 
 
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_an_ask_gets_the_same_bits_whether_its_pass_is_spread_or_not(classifier: Classifier, number: int) -> None:
+    """On four threads one canvas is shared by all of them, and four are spread."""
+    before = torch.get_num_threads()
+    use_threads(4)
+    first = Ask(classifier, canvases(1, 224), tabby)
+    others = [Ask(classifier, canvases(1, 224, seed), tabby) for seed in range(1, number)]
+    together, alone = answer([first, *others])[0], answer([first])[0]
+    use_threads(before)
+    assert torch.equal(given(together).gradient, given(alone).gradient)
+    assert torch.equal(given(together).features, given(alone).features)
+
+
 def test_classifiers_of_one_backbone_share_its_pass(models: ModelRepository, classifier: Classifier) -> None:
     other = Classifier(classifier.card, classifier.backbone, torch.nn.Linear(1280, 2), classifier.labels)
     passes = []
@@ -100,16 +112,16 @@ def test_classifiers_of_one_backbone_share_its_pass(models: ModelRepository, cla
 def test_canvases_are_spread_over_threads_where_each_has_enough_to_do(
     classifier: Classifier, threads: int, number: int, size: int, parts: list[int]
 ) -> None:
-    seen: dict[int, int] = {}
+    seen: list[int] = []
 
     def note(_module: object, _inputs: object, output: Tensor) -> None:
-        seen[threading.get_ident()] = len(output)
+        seen.append(len(output))
         assert torch.get_num_threads() == 1
 
     hook = classifier.backbone.network.get_submodule("_fc").register_forward_hook(note)
     (spread,) = answer([Ask(classifier, canvases(number, size), tabby)])
     hook.remove()
-    assert sorted(seen.values()) == parts
+    assert sorted(seen) == parts
     assert torch.get_num_threads() == threads
     use_threads(1)
     (whole,) = answer([Ask(classifier, canvases(number, size), tabby)])

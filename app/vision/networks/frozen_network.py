@@ -30,8 +30,8 @@ _RECTIFIERS: Final[dict[type[nn.Module], tuple[str, list[float]]]] = {
 _FEW: Final = 4
 """Channels, as a picture has."""
 _SIZES: Final = 3
-"""Sizes of canvases for which weights are kept in the order of oneDNN's kernels, 27 MB each for Lite0, there and back.
-An ideal image grows through three.
+"""Sizes of canvases for which a backbone's weights are kept in the order of oneDNN's kernels, 25 MB each for Lite0,
+there and back. An ideal image grows through three.
 """
 
 
@@ -59,7 +59,8 @@ def frozen_network(backbone: Backbone, layers: tuple[str, ...]) -> FrozenNetwork
             name = f"frozen_convolutions.{len(ends)}"  # not below its own name, where the network itself would keep it
             with graph.inserting_after(end):
                 ends[end] = graph.call_module(name, node.args)
-            modules[name] = convolutions[ends[end]] = FrozenConvolution(convolution, rectifier)
+            kept = _ordered_weights(backbone, str(node.target))
+            modules[name] = convolutions[ends[end]] = FrozenConvolution(convolution, rectifier, kept)
             end.replace_all_uses_with(ends[end])
     (output,) = graph.find_nodes(op="output")
     output.args = ((output.args[0], *(ends.get(outputs[layer], outputs[layer]) for layer in layers)),)
@@ -110,14 +111,17 @@ def _rectified(start: fx.Node, modules: dict[str, nn.Module], wanted: set[fx.Nod
 class FrozenConvolution(nn.Module):
     """A convolution whose weights get no gradient, and the rectifier after it: `(N, C, H, W)` to `(N, D, h, w)`."""
 
-    def __init__(self, convolution: nn.Conv2d, rectifier: nn.Module | None) -> None:
+    def __init__(
+        self, convolution: nn.Conv2d, rectifier: nn.Module | None, kept: "tuple[_Ordered, _Ordered] | None" = None
+    ) -> None:
+        """`kept` are the weights there and back, which networks of one backbone share."""
         super().__init__()
         self._convolution = convolution
         self.rectifier = rectifier
         self.owns_gradient = False
         """Whether nobody else gets the gradient that comes back to it, so that it may be changed."""
         self._how = ("none", []) if rectifier is None else _RECTIFIERS[type(rectifier)]
-        self._forward_weights, self._backward_weights = _Ordered(), _Ordered()
+        self._forward_weights, self._backward_weights = kept or (_Ordered(), _Ordered())
 
     def forward(self, x: Tensor) -> Tensor:
         """Differentiable in `x`."""
@@ -226,7 +230,7 @@ class _Ordered:
     """A convolution's weights in the order of those kernels that oneDNN takes for inputs of a size, for the last sizes.
 
     In the order for another size they are reordered in each call, which makes a network up to twelve times slower.
-    Several threads may ask at once.
+    Several threads may ask at once; now and then two of them make the same.
     """
 
     def __init__(self) -> None:
@@ -240,6 +244,12 @@ class _Ordered:
         for oldest in list(self._kept)[:-_SIZES]:
             self._kept.pop(oldest, None)
         return weight
+
+
+@once_a_backbone
+def _ordered_weights(_backbone: Backbone, _convolution: str) -> tuple[_Ordered, _Ordered]:
+    """Of a convolution of this name, there and back: the same for whatever layers are looked at."""
+    return _Ordered(), _Ordered()
 
 
 def _reordered(

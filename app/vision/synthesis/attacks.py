@@ -5,13 +5,14 @@ measure, on the saved file.
 """
 
 import math
+from functools import partial
 from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from app.vision.ask import Algorithm
-from app.vision.synthesis.field import Field, bands
+from app.vision.synthesis.field import Computed, Field, by_bands
 from app.vision.synthesis.quantization import norm_of, round_to_norm, rounded, signed_step, whole_levels
 from app.vision.synthesis.scene import Attack, Moment, Scene, State, of_mean_1
 
@@ -37,7 +38,7 @@ def pgd(
     start = scene.start()
     state = dict(resume or {})
     change = state.get("change", scene.unchanged())
-    velocity = scene.direction({}).restored("velocity", state)
+    velocity = scene.restored("velocity", state)
     best, best_margin = state.get("best", change), float(state.get("margin", torch.tensor(-math.inf)))
     step_size, levels = max(1, round(bound / 2)), whole_levels(bound / 255)
     score = float(state["score"]) if "score" in state else None
@@ -84,9 +85,10 @@ def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: St
     steps = steps or STEPS["lesson"]
     start = scene.start()
     state = dict(resume or {})
-    moved = state.get("moved", scene.unchanged().float())
+    moved = state["moved"].clone() if "moved" in state else scene.unchanged().float()
+    bound = whole_levels(epsilon) if epsilon else math.inf
     score = float(state["score"]) if "score" in state else None
-    change = rounded(Field(lambda rows: moved[:, rows], *start.shape[1:]), start)
+    change = rounded(Computed(lambda rows: moved[:, rows], *start.shape[1:]), start)
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
         kept = {"moved": moved, "step": torch.tensor(step)}
         look = yield from scene.look(Moment(change, step, steps, score, kept))
@@ -94,11 +96,8 @@ def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: St
         if look.margin > RESERVE:
             return Attack(scene.changed(change), step - 1)
         slope = look.direction.times(1 / max(look.direction.largest, 1e-20))
-        for rows in bands(*start.shape[1:]):
-            moved[:, rows] += slope.rows(rows)
-        if epsilon:
-            moved.clamp_(-whole_levels(epsilon), whole_levels(epsilon))
-        change = rounded(Field(lambda rows: moved[:, rows], *start.shape[1:]), start)
+        by_bands(partial(_add_, moved, slope, bound), *start.shape[1:])
+        change = rounded(Computed(lambda rows: moved[:, rows], *start.shape[1:]), start)
     return Attack(scene.changed(change), steps)
 
 
@@ -116,14 +115,14 @@ def minimal(
     limit = epsilon * 255 if epsilon else math.inf
     scale = max(math.sqrt(start[0].numel()) / scene.victims[0].classifier.backbone.preprocessing.crop, 0.25)
     state = dict(resume or {})
-    direction, best = (scene.direction({}).restored(name, state) for name in ("direction", "best"))
-    searched = state.get("searched", torch.tensor([min(255 * scale, limit), math.inf, 0], dtype=torch.float64))
-    norm, best_norm, found = float(searched[0]), float(searched[1]), int(searched[2])
+    direction, best = (scene.restored(name, state) for name in ("direction", "best"))
+    search = state.get("search", torch.tensor([min(255 * scale, limit), math.inf, 0, 1], dtype=torch.float64)).tolist()
+    norm, best_norm, found, first = search[0], search[1], int(search[2]), int(search[3])
     score = float(state["score"]) if "score" in state else None
-    for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
+    for step in range(first, steps + 1):
         change = round_to_norm(direction, norm, start, _cap(step, found, steps))
-        kept = {"step": torch.tensor(step), **direction.state("direction"), **best.state("best")}
-        kept["searched"] = torch.tensor([norm, best_norm, found], dtype=torch.float64)
+        kept = {**direction.state("direction"), **best.state("best")}
+        kept["search"] = torch.tensor([norm, best_norm, found, step], dtype=torch.float64)
         look = yield from scene.look(Moment(change, step, steps, score, kept))
         score = look.probability
         size, length = norm_of(change), norm
@@ -143,8 +142,12 @@ def minimal(
     return Attack(scene.changed(change), found)
 
 
+def _add_(values: Tensor, slope: Field, bound: float, rows: slice) -> None:
+    values[:, rows] = (values[:, rows] + slope.rows(rows)).clamp_(-bound, bound)
+
+
 def _moved(change: Tensor, direction: Field) -> Field:
-    return Field(lambda rows: change[:, rows] + direction.rows(rows), *change.shape[1:])
+    return Computed(lambda rows: change[:, rows] + direction.rows(rows), *change.shape[1:])
 
 
 def _cap(step: int, found: int, steps: int) -> int | None:

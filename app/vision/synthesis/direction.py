@@ -14,8 +14,7 @@ Way = tuple[int, tuple[str, int, int]]
 
 
 class Direction(Field):
-    """Of a region of a picture: the sum of what comes back to it from canvases `(3, crop, crop)`, which all are linear
-    in.
+    """The sum of what comes back to a region of a picture from canvases `(3, crop, crop)`; linear in these.
 
     A photo of 12 megapixels takes 89 MB as floats, and such a canvas 600 kB. What comes back is added up in one order,
     whatever that of the canvases, so that a run that goes on ends with the same bits.
@@ -24,7 +23,7 @@ class Direction(Field):
     def __init__(self, region: Region, ways: Mapping[Way, Passage], canvases: Mapping[Way, Tensor]) -> None:
         """`ways` are all that there are; those without a canvas bring nothing."""
         rows, columns = region
-        super().__init__(self._brought_back, rows.stop - rows.start, columns.stop - columns.start)
+        super().__init__(rows.stop - rows.start, columns.stop - columns.start)
         self._region, self._ways = region, ways
         self._canvases = {way: canvases[way] for way in ways if way in canvases}
 
@@ -40,19 +39,17 @@ class Direction(Field):
 
     def state(self, name: str) -> dict[str, Tensor]:
         """What `restored` takes to make it again, under names that begin with this one."""
-        return {
-            f"{name}_{number}": self._canvases[way] for number, way in enumerate(self._ways) if way in self._canvases
-        }
+        return {kept: self._canvases[way] for way, kept in self._names(name).items() if way in self._canvases}
 
     def restored(self, name: str, state: Mapping[str, Tensor]) -> "Direction":
-        """Another of the same region, of a `state`; none at all if there is none of that name."""
+        """Another of the same region, of a `state`; one without canvases if there is none of that name."""
         canvases = {way: state[kept] for way, kept in self._names(name).items() if kept in state}
         return Direction(self._region, self._ways, canvases)
 
     def _names(self, name: str) -> dict[Way, str]:
         return {way: f"{name}_{number}" for number, way in enumerate(self._ways)}
 
-    def _brought_back(self, rows: slice) -> Tensor:
+    def computed(self, rows: slice) -> Tensor:
         top, across = self._region[0].start, self._region[1]
         band = slice(top + rows.start, top + rows.stop)
         values = torch.zeros(3, band.stop - band.start, across.stop - across.start)

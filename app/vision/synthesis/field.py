@@ -1,6 +1,7 @@
 """What there is for each value of a picture, by bands of rows: of tens of megapixels it need never be there at once."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Final, TypeVar
@@ -15,8 +16,8 @@ Result = TypeVar("Result")
 BINS: Final = 4096
 _BAND: Final = 1_000_000
 """Pixels, about."""
-_COUNTED: Final = 4
-"""Of rows, and of columns, every so manyth."""
+_TELLING: Final = 1000
+"""So many rows and columns, at least, tell what all are like."""
 
 
 def bands(height: int, width: int, *, multiple: int = 1) -> Iterator[slice]:
@@ -32,43 +33,48 @@ def by_bands(work: Callable[[slice], Result], height: int, width: int) -> list[R
     return each(work, list(bands(height, width)))
 
 
-class Field:
+class Field(ABC):
     """Floats for each value of a picture, `(3, H, W)`, that are computed for the rows that somebody asks for."""
 
-    def __init__(self, computed: Callable[[slice], Tensor], height: int, width: int) -> None:
-        self._computed = computed
+    def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
 
+    @abstractmethod
+    def computed(self, rows: slice) -> Tensor:
+        """The values of these rows, `(3, rows, W)`; asked for by several threads at once."""
+
     def rows(self, rows: slice) -> Tensor:
-        """Their values, `(3, rows, W)`, not to be changed. Of a picture of one band, all are kept."""
-        return self._whole[:, rows] if self.height * self.width <= _BAND else self._computed(rows)
+        """The values of these rows, `(3, rows, W)`, not to be changed. Of a picture of one band, all are kept."""
+        return self._whole[:, rows] if self.height * self.width <= _BAND else self.computed(rows)
 
     @property
     def norm(self) -> float:
-        """The L2 norm of all."""
+        """The L2 norm of all values."""
         return self._extent[0]
 
     @property
     def largest(self) -> float:
-        """Of their sizes."""
+        """The largest absolute value."""
         return self._extent[1]
 
     @cached_property
     def mean(self) -> float:
-        """Of their sizes."""
+        """The mean absolute value."""
         sizes = by_bands(lambda rows: float(torch.linalg.vector_norm(self.rows(rows), 1)), self.height, self.width)
         return sum(sizes) / (3 * self.height * self.width)
 
     @cached_property
     def histogram(self) -> Tensor:
-        """How many are so large, in `BINS` equal steps up to the largest; of a picture of several bands a part stands
-        for all.
+        """How many are how large, in `BINS` equal steps up to the largest.
+
+        Of a large picture some rows and columns stand for all: what comes back from a canvas of some hundred pixels
+        changes little from each to the next.
         """
-        every = 1 if self.height * self.width <= _BAND else _COUNTED
+        every, most = max(1, min(self.height, self.width) // _TELLING), self.largest
 
         def counted(rows: slice) -> Tensor:
             values = self.rows(rows)[:, ::every, ::every].abs()
-            return torch.histc(values, bins=BINS, min=0, max=self.largest).double()
+            return torch.histc(values, bins=BINS, min=0, max=most).double()
 
         counts = torch.stack(by_bands(counted, self.height, self.width)).sum(0)
         return counts * (3 * self.height * self.width / counts.sum())
@@ -85,4 +91,15 @@ class Field:
 
     @cached_property
     def _whole(self) -> Tensor:
-        return self._computed(slice(0, self.height))
+        return self.computed(slice(0, self.height))
+
+
+class Computed(Field):
+    """By a function of the rows."""
+
+    def __init__(self, values: Callable[[slice], Tensor], height: int, width: int) -> None:
+        super().__init__(height, width)
+        self._values = values
+
+    def computed(self, rows: slice) -> Tensor:
+        return self._values(rows)

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from app.vision.synthesis.field import BINS, Field, by_bands
+from app.vision.synthesis.field import BINS, Computed, Field, by_bands
 
 _MOST_IN_A_BYTE: Final = 127
 _BISECTIONS: Final = 24
@@ -43,7 +43,7 @@ def round_to_norm(direction: Field, norm: float, start: Tensor, cap: int | None)
     """
     top = direction.largest
     if top <= 0:
-        return torch.zeros(start.shape, dtype=levels_dtype(cap))
+        return torch.zeros(start.shape, dtype=_levels_dtype(cap))
     above = direction.histogram.flip(0).cumsum(0).flip(0).tolist()
     scale = _bisect(lambda scale: _squared_norm(above, scale, top, cap), norm**2, 0.5 / top)
 
@@ -56,22 +56,21 @@ def round_to_norm(direction: Field, norm: float, start: Tensor, cap: int | None)
 
 def norm_of(change: Tensor) -> float:
     """The L2 norm of a change of whole levels `(3, H, W)`."""
-    return Field(lambda rows: change[:, rows].float(), *change.shape[1:]).norm
+    return Computed(lambda rows: change[:, rows].float(), *change.shape[1:]).norm
 
 
-def levels_dtype(most: int | None) -> torch.dtype:
+def _levels_dtype(most: int | None) -> torch.dtype:
     """The smallest for changes by so many grey levels, by any number without one."""
-    return torch.int8 if most and most <= _MOST_IN_A_BYTE else torch.int16
+    return torch.int8 if most is not None and most <= _MOST_IN_A_BYTE else torch.int16
 
 
 def _levels(change: Callable[[slice], Tensor], most: int | None, start: Tensor) -> Tensor:
     """Of at most so many levels, cut where a picture of the levels `start` would leave 0..255."""
-    levels = torch.empty(start.shape, dtype=levels_dtype(most))
+    levels = torch.empty(start.shape, dtype=_levels_dtype(most))
 
     def cut(rows: slice) -> None:
         before = start[:, rows].float()
-        torch.clamp(change(rows), -before, 255 - before, out=before)
-        levels[:, rows] = before
+        levels[:, rows] = torch.clamp(change(rows), -before, 255 - before)
 
     by_bands(cut, *start.shape[1:])
     return levels

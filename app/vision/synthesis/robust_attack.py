@@ -68,7 +68,7 @@ def robust(
     start = scene.start()
     state = dict(resume or {})
     change = state.get("change", scene.unchanged())
-    velocity = scene.direction({}).restored("velocity", state)
+    velocity = scene.restored("velocity", state)
     best = state.get("best", change)
     held = float(state.get("held", torch.tensor(-math.inf)))
     weak = [pairs[index] for index in state.get("weak", torch.arange(len(pairs))).tolist()]

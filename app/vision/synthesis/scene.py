@@ -95,8 +95,8 @@ class Victim:
 
 @dataclass(frozen=True)
 class Look:
-    """`margin` and `probability` are of the victim that is furthest from being fooled; along the direction, the
-    gradient, it rises.
+    """`margin` and `probability` are of the victim that is furthest from being fooled; along the direction margins
+    rise.
     """
 
     margin: float
@@ -159,6 +159,10 @@ class Scene:
     def direction(self, canvases: Mapping[Way, Tensor]) -> Direction:
         """What comes back from these canvases `(3, crop, crop)`; from none, no direction."""
         return Direction(self.region, self._ways, canvases)
+
+    def restored(self, name: str, state: State) -> Direction:
+        """A direction of a `state`; none if there is none of that name."""
+        return self.direction({}).restored(name, state)
 
     def look(self, now: Moment) -> Algorithm[Look]:
         """Ask all about the picture that would be saved now.

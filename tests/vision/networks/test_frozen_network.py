@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from app.vision.networks import frozen_network as frozen_networks
 from app.vision.networks.backbones import BACKBONES, Backbone
 from app.vision.networks.batchnorm_folding import fold_batchnorm_
 from app.vision.networks.frozen_network import FrozenConvolution, _Ordered, frozen_network
@@ -152,6 +155,23 @@ def test_weights_are_in_the_order_for_each_size_and_kept_for_the_last_three() ->
     ordered(4)  # 2 goes, which was not asked for longest
     assert [int(ordered(side)) for side in (3, 1, 4, 2)] == [3, 1, 4, 2]
     assert made == [1, 2, 3, 4, 2]
+
+
+def test_networks_of_one_backbone_share_weights_whatever_layers_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = untrained("efficientnet_lite0")
+    made: list[torch.Size] = []
+    reordered = frozen_networks._reordered
+
+    def noted(weight: Tensor, *how: Any) -> Tensor:
+        made.append(weight.shape)
+        return reordered(weight, *how)
+
+    monkeypatch.setattr(frozen_networks, "_reordered", noted)
+    assert_same(backbone, ())
+    number = len(made)
+    assert number > 90, "there and back"
+    assert_same(backbone, ("_blocks.3", "_blocks.5._project_conv"))
+    assert len(made) == number
 
 
 def test_a_network_sees_the_same_at_a_size_whatever_sizes_came_before() -> None:
