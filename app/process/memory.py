@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import mmap
 import sys
 import threading
@@ -18,8 +19,8 @@ _M_ARENA_MAX: Final = -8
 
 _LOOK_S: Final = 4.0
 _GROWN: Final = 256 << 20
-"""Bytes by which a busy process may be larger than it once was. Beyond, it gives back at each look what it does not use
-just then: the next kind of work needs blocks of other sizes, and would take new memory beside those that are kept.
+"""Bytes by which a busy process may be larger than it was at rest. Beyond, it gives back at each look what it does not
+use just then: the next kind of work needs blocks of other sizes, and would take new memory beside those.
 """
 _BUSY: Final = 0.2
 """Of a core; below that a process is at rest."""
@@ -65,21 +66,22 @@ def give_back_when_it_pays(
     used: Callable[[], float] = time.process_time,
     resident: Callable[[], int] = lambda: 0,
 ) -> None:
-    """Call `give_back` each time that the process comes to rest after work, and at each look at which it is large, for
-    ever.
+    """Call `give_back` each time that the process comes to rest after work, and at each look at which it is much larger
+    than it was at rest, for ever.
 
     `used` tells the seconds of processor time that the process has had, `resident` the bytes that it has.
     """
     before = given = used()
-    least = resident()
+    at_rest = math.inf
     while True:
         sleep(_LOOK_S)
         now = used()
-        least = min(least, resident())
-        rests = now - before < _BUSY * _LOOK_S and now - given > _WORK_S
-        if rests or resident() > least + _GROWN:
+        rests = now - before < _BUSY * _LOOK_S
+        if (rests and now - given > _WORK_S) or resident() > at_rest + _GROWN:
             give_back()
             given = now
+            if rests:
+                at_rest = resident()
         before = now
 
 

@@ -212,7 +212,8 @@ def _answer_pass(asks: Sequence[Ask]) -> list[Answer | Exception]:
             return _seen(backbone, part.requires_grad_(wants_gradient), names)
 
     seen = every(see, parts)
-    leaves = [_Leaves(ask, names, part) for ask, part in zip(asks, _parts(asks, seen), strict=True)]
+    beside = side_by_side if canvases.device.type == "cpu" and torch.get_num_threads() > 1 else _one_by_one
+    leaves = beside(lambda one: _Leaves(one[0], names, one[1]), list(zip(asks, _parts(asks, seen), strict=True)))
     if wants_gradient:
         _pull_back(parts, seen, leaves, every)
     return [leaf.answer() for leaf in leaves]
@@ -231,7 +232,11 @@ def _spread(canvases: Tensor) -> tuple[list[Tensor], _Every]:
         return list(canvases.tensor_split(number)), side_by_side
     if threads > 1 and len(canvases) == 1:
         canvases = canvases.expand(2, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-    return [canvases], lambda work, parts: [work(part) for part in parts]
+    return [canvases], _one_by_one
+
+
+def _one_by_one(work: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
+    return [work(part) for part in parts]
 
 
 def _seen(backbone: "Backbone", canvases: Tensor, layers: tuple[str, ...]) -> list[Tensor]:

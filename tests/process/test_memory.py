@@ -46,10 +46,15 @@ def test_little_work_adds_up() -> None:
     assert given_back([0.0, 0.3, 0.6, 0.9, 1.2]) == [2, 4]
 
 
-def test_a_busy_process_gives_back_as_long_as_it_is_much_larger_than_it_was() -> None:
-    busy = [2.0 * look for look in range(9)]
-    assert given_back(busy, [500, 600, 800, 700, 800, 400, 700, 600, 600]) == [2, 4, 6]
-    assert given_back(busy, [500, 700, 740, 720, 750, 730, 740, 750, 740]) == []
+def test_a_busy_process_gives_back_as_long_as_it_is_much_larger_than_at_rest() -> None:
+    started = [0.0, 4.0, 4.1]  # it comes to rest at its second look
+    busy = [8.0, 12.0, 16.0, 20.0, 24.0]
+    assert given_back(started + busy, [200, 900, 500, 700, 900, 700, 800, 700]) == [2, 4, 6]
+    assert given_back(started + busy, [200, 900, 500, 700, 740, 720, 750, 730]) == [2]
+
+
+def test_a_process_that_is_large_at_rest_gives_nothing_back_again() -> None:
+    assert given_back([0.0, 4.0, 4.1, 4.2, 4.3, 4.4], [200, 900, 900, 900, 900, 900]) == [2]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc is told on Linux")
