@@ -1,6 +1,7 @@
 """One thread owns the device and runs all algorithms at once; they join and leave between steps.
 
-As in the continuous batching of language-model servers, each round answers what all running algorithms ask.
+As in the continuous batching of language-model servers, each round answers what all running algorithms ask; then all
+go on to their next ask, beside each other.
 """
 
 import logging
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from app.jobs.job import DeadlineExceededError
 from app.vision.ask import Algorithm, Answer, Ask, Pause, Progress, Serving, Steps, answer
+from app.vision.threads import each, one_for_each_operation
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +50,10 @@ def _ignore(*_: object) -> None: ...
 class Run(Generic[Result]):
     """An algorithm on its way through the engine, or work in steps on its way through its own thread (`run_alone`).
 
-    The callbacks come from that thread and must be quick. `on_progress` gets the progress and the seconds until the
-    end, at most ten times a second; `on_preview` the step and a picture `(3, H, W)`, at most twice; `on_metric` every
-    point of a curve; `on_state` what the algorithm can be resumed from, every five seconds and when the engine stops.
+    The callbacks come from that thread or one beside it, at once for different runs, and must be quick. `on_progress`
+    gets the progress and the seconds until the end, at most ten times a second; `on_preview` the step and a picture
+    `(3, H, W)`, at most twice; `on_metric` every point of a curve; `on_state` what the algorithm can be resumed from,
+    every five seconds and when the engine stops.
     `pixels` are those of a picture that it holds several times over while it runs.
     """
 
@@ -193,10 +196,11 @@ class Engine:
     def _work(self) -> None:
         self._on_thread()
         running: list[Run[Any]] = []
-        while not self._stopping:
-            running += self._new(running)
-            _round(running, self._serving)
-            running = [run for run in running if not run.result.done()]
+        with one_for_each_operation():
+            while not self._stopping:
+                running += self._new(running)
+                _round(running, self._serving)
+                running = [run for run in running if not run.result.done()]
         for run in running + self._waiting:
             run.stop()
 
@@ -236,9 +240,13 @@ def _round(runs: list[Run[Any]], serving: Serving) -> None:
     took = time.perf_counter() - began
     pixels = [ask.canvas.numel() for ask in asks]
     asks.clear()
-    for run, answered, share in zip(asking, answers, pixels, strict=True):
+
+    def go_on(one: tuple[Run[Any], Answer | Exception, int]) -> None:
+        run, answered, share = one
         run.seconds += took * share / sum(pixels)
         _timed(run, answered)
+
+    each(go_on, list(zip(asking, answers, pixels, strict=True)))
 
 
 def run_alone(run: Run[Any], stopping: Callable[[], bool]) -> None:

@@ -16,7 +16,7 @@ from app.vision.classifier import Classifier
 from app.vision.networks.frozen_network import frozen_network
 from app.vision.networks.layers import capture, is_spatial
 from app.vision.openmp import sleep_while_waiting
-from app.vision.threads import side_by_side
+from app.vision.threads import all_for_each_operation, each, one_for_each_operation, side_by_side, threads_at_hand
 
 if TYPE_CHECKING:
     from app.vision.networks.backbones import Backbone
@@ -125,12 +125,13 @@ def run(algorithm: Algorithm[Result]) -> Result:
     """Answer all that an algorithm asks, and return what it returns. Raises what answering an ask raises."""
     sleep_while_waiting()
     try:
-        asked = next(algorithm)
-        while True:
-            (answered,) = answer([asked])
-            if isinstance(answered, Exception):
-                raise answered
-            asked = algorithm.send(answered)
+        with one_for_each_operation():
+            asked = next(algorithm)
+            while True:
+                (answered,) = answer([asked])
+                if isinstance(answered, Exception):
+                    raise answered
+                asked = algorithm.send(answered)
     except StopIteration as end:
         result: Result = end.value
         return result
@@ -212,8 +213,8 @@ def _answer_pass(asks: Sequence[Ask]) -> list[Answer | Exception]:
             return _seen(backbone, part.requires_grad_(wants_gradient), names)
 
     seen = every(see, parts)
-    beside = side_by_side if canvases.device.type == "cpu" and torch.get_num_threads() > 1 else _one_by_one
-    leaves = beside(lambda one: _Leaves(one[0], names, one[1]), list(zip(asks, _parts(asks, seen), strict=True)))
+    with one_for_each_operation():
+        leaves = each(lambda one: _Leaves(one[0], names, one[1]), list(zip(asks, _parts(asks, seen), strict=True)))
     if wants_gradient:
         _pull_back(parts, seen, leaves, every)
     return [leaf.answer() for leaf in leaves]
@@ -226,17 +227,13 @@ def _spread(canvases: Tensor) -> tuple[list[Tensor], _Every]:
     """In parts for threads that go on beside each other, and what lets them; where most threads would have none, all of
     them share the whole instead.
     """
-    threads = torch.get_num_threads() if canvases.device.type == "cpu" else 1
+    threads = threads_at_hand() if canvases.device.type == "cpu" else 1
     number = min(threads, len(canvases), max(1, canvases[:, 0].numel() // _PART))
     if 1 < threads <= 2 * number:
         return list(canvases.tensor_split(number)), side_by_side
     if threads > 1 and len(canvases) == 1:
         canvases = canvases.expand(2, -1, -1, -1).contiguous(memory_format=torch.channels_last)
-    return [canvases], _one_by_one
-
-
-def _one_by_one(work: Callable[[Any], Any], parts: Sequence[Any]) -> list[Any]:
-    return [work(part) for part in parts]
+    return [canvases], all_for_each_operation
 
 
 def _seen(backbone: "Backbone", canvases: Tensor, layers: tuple[str, ...]) -> list[Tensor]:

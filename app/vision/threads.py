@@ -2,8 +2,9 @@
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import cache
 from typing import Final, TypeVar
 
@@ -13,6 +14,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 
 _STARTING: Final = threading.Lock()
+_own: Final = threading.local()
 
 
 def use_threads(number: int) -> None:
@@ -23,6 +25,41 @@ def use_threads(number: int) -> None:
     """
     torch.get_num_threads()
     torch.set_num_threads(number)
+
+
+def threads_at_hand() -> int:
+    """On how many threads work may go on beside this one: of those in which operations have one each, as many as these
+    may take together; else as many as PyTorch's operations take.
+    """
+    together: int | None = getattr(_own, "together", None)
+    return together or torch.get_num_threads()
+
+
+@contextmanager
+def one_for_each_operation() -> Iterator[None]:
+    """Within, operations of this thread have it alone, and as many as they had before are at hand for work that goes on
+    beside each other.
+
+    So what is computed is the same whether it shares them or not: sums are rounded otherwise on several threads.
+    """
+    before, outer = torch.get_num_threads(), getattr(_own, "together", None)
+    _own.together = outer or before
+    use_threads(1)
+    try:
+        yield
+    finally:
+        _own.together = outer
+        use_threads(before)
+
+
+def all_for_each_operation(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    """What `work` makes of each part, one after the other, in operations that take all threads at hand."""
+    before = torch.get_num_threads()
+    use_threads(threads_at_hand())
+    try:
+        return [work(part) for part in parts]
+    finally:
+        use_threads(before)
 
 
 def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
@@ -42,9 +79,9 @@ def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[
 
 
 def each(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
-    """What `work` makes of each part, side by side on as many threads as PyTorch may use here."""
-    number = min(torch.get_num_threads(), len(parts))
-    if number == 1:
+    """What `work` makes of each part, beside each other on the threads that are at hand."""
+    number = min(threads_at_hand(), len(parts))
+    if number <= 1:
         return [work(part) for part in parts]
     done: list[list[Result]] = side_by_side(
         lambda some: [work(part) for part in some], [parts[n::number] for n in range(number)]

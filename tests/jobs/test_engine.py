@@ -12,6 +12,7 @@ from app.jobs.job import DeadlineExceededError
 from app.vision.ask import Activity, Algorithm, Ask, Pause, Progress, Steps, run
 from app.vision.classifier import Classifier
 from app.vision.models.repository import ModelRepository
+from app.vision.threads import threads_at_hand, use_threads
 from tests.support.paths import ROOT
 
 
@@ -344,3 +345,42 @@ def test_a_run_that_arrives_just_before_the_end_is_told_so(classifier: Classifie
     engine.stop()
     with pytest.raises(EngineStoppedError):
         result_of(end)
+
+
+def test_algorithms_go_on_beside_each_other_and_alone_on_all_threads(classifier: Classifier) -> None:
+    met, all_there = threading.Barrier(2), threading.Event()
+    seen: list[tuple[str, int]] = []
+
+    def together(step: int) -> None:
+        if step > 1:  # the first is begun by the engine's own thread
+            met.wait(60)
+            seen.append((threading.current_thread().name.split("_")[0], threads_at_hand()))
+
+    def alone(step: int) -> None:
+        seen.append((threading.current_thread().name, threads_at_hand()))
+
+    with Engine(lambda: use_threads(2)) as engine:
+        engine.submit(Run(climb(classifier, steps=1, at=lambda _: all_there.wait(60))))
+        both = [engine.submit(Run(climb(classifier, steps=4, seed=seed, at=together))) for seed in (1, 2)]
+        all_there.set()
+        ends = [result_of(one) for one in both]
+        assert seen == [("beside", 1)] * 6
+        seen.clear()
+        result_of(engine.submit(Run(climb(classifier, steps=2, at=alone))))
+        assert seen == [("engine", 2)] * 2
+        again = result_of(engine.submit(Run(climb(classifier, steps=4, seed=1))))
+    assert torch.equal(again, ends[0])
+
+
+def test_one_that_fails_beside_others_fails_alone(classifier: Classifier) -> None:
+    def fails(step: int) -> None:
+        if step == 3:
+            raise ValueError(step)
+
+    with Engine(lambda: use_threads(2)) as engine:
+        broken = engine.submit(Run(climb(classifier, steps=5, at=fails)))
+        fine = [engine.submit(Run(climb(classifier, steps=5, seed=seed))) for seed in (1, 2)]
+        with pytest.raises(ValueError, match="3"):
+            broken.result(60)
+        for one in fine:
+            result_of(one)

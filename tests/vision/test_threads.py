@@ -4,7 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from app.vision.threads import each, side_by_side, use_threads
+from app.vision.threads import (
+    all_for_each_operation,
+    each,
+    one_for_each_operation,
+    side_by_side,
+    threads_at_hand,
+    use_threads,
+)
 
 
 def test_a_thread_keeps_its_number_whatever_others_ask_for_later() -> None:
@@ -62,3 +69,30 @@ def test_each_part_is_worked_on_and_answered_in_order(threads: int, number: int)
     use_threads(threads)
     assert each(lambda part: part * part, range(number)) == [part * part for part in range(number)]
     use_threads(before)
+
+
+def test_operations_have_one_thread_and_work_has_as_many_as_they_had() -> None:
+    before = torch.get_num_threads()
+    use_threads(3)
+    assert threads_at_hand() == 3
+    with one_for_each_operation():
+        assert (torch.get_num_threads(), threads_at_hand()) == (1, 3)
+        with one_for_each_operation():
+            assert (torch.get_num_threads(), threads_at_hand()) == (1, 3)
+        assert (torch.get_num_threads(), threads_at_hand()) == (1, 3)
+        assert all_for_each_operation(lambda _: torch.get_num_threads(), [1, 2]) == [3, 3]
+        assert torch.get_num_threads() == 1
+        assert each(lambda _: threads_at_hand(), range(4)) == [1] * 4, "what goes on beside others is not spread again"
+    assert (torch.get_num_threads(), threads_at_hand()) == (3, 3)
+    use_threads(before)
+
+
+def test_sums_are_the_same_alone_and_beside_each_other() -> None:
+    before = torch.get_num_threads()
+    use_threads(2)
+    values = torch.randn(3_000_001, generator=torch.Generator().manual_seed(0))
+    with one_for_each_operation():
+        alone = each(lambda part: part.norm(), [values])
+        beside = each(lambda part: part.norm(), [values, values, values])
+    use_threads(before)
+    assert all(torch.equal(one, alone[0]) for one in beside)

@@ -10,7 +10,6 @@ from io import BytesIO
 from math import ceil, sqrt
 from typing import Any, Final
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -32,6 +31,7 @@ from app.vision.synthesis.ideal_images import IdealImage, ideal_image
 from app.vision.synthesis.objectives import ChannelObjective, ClassObjective
 from app.vision.synthesis.outcome import Outcome
 from app.vision.synthesis.patch_attack import DEFAULT_SHARE
+from app.vision.threads import threads_at_hand
 
 _PATCH: Final = ("diameter", "share", "places", "fooled")
 _LIBRARIES: Final = ("torch", "pillow", "numpy")
@@ -98,6 +98,7 @@ class Tasks:
         choices: Input,
         resume: Mapping[str, Tensor] | None,
     ) -> Algorithm[JobResult]:
+        threads = threads_at_hand()  # beside the engine's own thread, where a run may end, there is one
         asked = IdealImageChoices.model_validate(choices)
         wanted = asked.objective
         if isinstance(wanted, ChannelChoice):
@@ -133,7 +134,7 @@ class Tasks:
             sheet = _sheet(classifier, image.facets, is_class=isinstance(aim, ClassObjective))
             files |= {"sheet": ("sheet.png", sheet), "final": (names[0], image.final)}
             files |= {f"facet_{number}": (name, facet.final) for number, (name, facet) in enumerate(facets[1:], 2)}
-        return _outcome(IDEAL_IMAGE, classifier, choices, None, result, files)
+        return _outcome(IDEAL_IMAGE, classifier, choices, None, result, files, threads)
 
     def _adversarial_image(
         self,
@@ -143,6 +144,7 @@ class Tasks:
         upload: bytes,
         resume: Mapping[str, Tensor] | None,
     ) -> Algorithm[JobResult]:
+        threads = threads_at_hand()
         asked = AdversarialImageChoices.model_validate(choices)
         partners = [self._loaded(name) for name in (asked.models or [])[1:]]
         image: AdversarialImage = yield from adversarial_image(
@@ -207,7 +209,7 @@ class Tasks:
             "perturbation": ("perturbation.png", image.difference),
             **({"patch": ("patch.png", image.patch.printable)} if image.patch else {}),
         }
-        return _outcome(ADVERSARIAL_IMAGE, classifier, choices, upload, result, files)
+        return _outcome(ADVERSARIAL_IMAGE, classifier, choices, upload, result, files, threads)
 
 
 def _facet(classifier: Classifier, facet: Facet) -> dict[str, Any]:
@@ -271,8 +273,9 @@ def _outcome(
     upload: bytes | None,
     result: Mapping[str, Any],
     files: Mapping[str, tuple[str, bytes]],
+    threads: int,
 ) -> JobResult:
-    recipe = _recipe(kind, classifier, choices, upload, files)
+    recipe = _recipe(kind, classifier, choices, upload, files, threads)
     named = {role: name for role, (name, _) in files.items()} | {"recipe": "recipe.json"}
     saved = dict(files.values()) | {"recipe.json": recipe}
     return JobResult({**result, "files": named}, saved)
@@ -284,6 +287,7 @@ def _recipe(
     choices: Input,
     upload: bytes | None,
     files: Mapping[str, tuple[str, bytes]],
+    threads: int,
 ) -> bytes:
     """All that it takes to make the same files again, on the same kind of machine."""
     card = classifier.card
@@ -300,7 +304,7 @@ def _recipe(
         },
         "inkblot": __version__,
         "libraries": {name: version(name) for name in _LIBRARIES},
-        "machine": {"processor": platform.machine(), "device": device, "threads": torch.get_num_threads()},
+        "machine": {"processor": platform.machine(), "device": device, "threads": threads},
         "promises": "the same bits" if device == "cpu" else "an image as good",
         "files_sha256": {name: sha256(data).hexdigest() for name, data in files.values()},
     }

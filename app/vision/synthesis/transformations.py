@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Final, Literal
 
@@ -16,6 +15,7 @@ from torch.nn import functional
 from app.vision.image import Canvas, ImageLimits, Picture, Preprocessing
 from app.vision.pixels import pixels_of
 from app.vision.synthesis.resize import Region, ResizeOperator
+from app.vision.threads import each
 
 Group = Literal["file", "messenger", "edit"]
 GROUPS: Final[Mapping[Group, tuple[str, ...]]] = {
@@ -129,9 +129,8 @@ class Passage:
 
 
 def canvases_through(passages: Iterable[Passage], picture: Canvas) -> Tensor:
-    """What becomes of a picture on each way, floats `(n, 3, crop, crop)`, on as many threads as PyTorch may use."""
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        return pixels_of(*threads.map(lambda passage: passage.canvas(picture), passages))
+    """What becomes of a picture on each way, floats `(n, 3, crop, crop)`, on the threads that are at hand."""
+    return pixels_of(*each(lambda passage: passage.canvas(picture), list(passages)))
 
 
 def _half(picture: Canvas) -> Image.Image:
