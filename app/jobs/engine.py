@@ -112,10 +112,12 @@ class Run(Generic[Result]):
             self._report(self.at)
         except StopIteration as end:
             self._leave()
-            self.result.set_result(end.value)
-        except Exception as error:  # whoever waits for the result gets it, and the other runs go on
+            if not self.result.done():
+                self.result.set_result(end.value)
+        except BaseException as error:  # whoever waits for the result gets it, and the other runs go on
             self._leave()
-            self.result.set_exception(error)
+            if not self.result.done():
+                self.result.set_exception(error)
 
     def stop(self) -> None:
         if self.at and self.at.state:
@@ -241,12 +243,23 @@ def _round(runs: list[Run[Any]], serving: Serving) -> None:
     pixels = [ask.canvas.numel() for ask in asks]
     asks.clear()
 
-    def go_on(one: tuple[Run[Any], Answer | Exception, int]) -> None:
-        run, answered, share = one
-        run.seconds += took * share / sum(pixels)
-        _timed(run, answered)
+    def go_on(one: tuple[Run[Any], Answer | Exception]) -> float:
+        began = time.perf_counter()
+        one[0].advance(one[1])
+        return time.perf_counter() - began
 
-    each(go_on, list(zip(asking, answers, pixels, strict=True)))
+    for run, share in zip(asking, pixels, strict=True):
+        run.seconds += took * share / sum(pixels)
+    given = list(zip(asking, answers, strict=True))
+    large = [one for one in given if one[0].pixels]  # whose bands go on beside each other
+    small = [one for one in given if not one[0].pixels]
+    for one in large:
+        one[0].seconds += go_on(one)
+    began = time.perf_counter()
+    own = each(go_on, small)
+    together = time.perf_counter() - began
+    for (run, _), seconds in zip(small, own, strict=True):
+        run.seconds += together * seconds / sum(own)
 
 
 def run_alone(run: Run[Any], stopping: Callable[[], bool]) -> None:

@@ -221,6 +221,7 @@ class Worker:
         publish: Publish,
     ) -> Run[JobResult]:
         """Into the engine; slow where a model must be loaded first."""
+        self._on_thread()  # what serves a model may be chosen here, by how quick it is
         self._training_jobs.models.refresh()
         saved = self._files.kept(identity, _CHECKPOINT)
         resume = unpacked(saved) if saved else None

@@ -7,6 +7,7 @@ the runner's affair: it just does not answer the next ask. `run` is the runner f
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import torch
@@ -162,7 +163,7 @@ def answer(asks: Sequence[Ask], serving: Serving = lambda *_: None) -> list[Answ
 
 def _verified(ask: Ask, serving: Serving) -> Answer | Exception | None:
     try:
-        features = serving(ask.classifier, ask.canvas)
+        (features,) = all_for_each_operation(partial(serving, ask.classifier), [ask.canvas])
     except Exception as error:  # this ask's alone
         return error
     if features is None:
@@ -213,8 +214,12 @@ def _answer_pass(asks: Sequence[Ask]) -> list[Answer | Exception]:
             return _seen(backbone, part.requires_grad_(wants_gradient), names)
 
     seen = every(see, parts)
-    with one_for_each_operation():
-        leaves = each(lambda one: _Leaves(one[0], names, one[1]), list(zip(asks, _parts(asks, seen), strict=True)))
+    looks = list(zip(asks, _parts(asks, seen), strict=True))
+    if canvases.device.type == "cpu":
+        with one_for_each_operation():
+            leaves = each(lambda look: _Leaves(look[0], names, look[1]), looks)
+    else:
+        leaves = [_Leaves(ask, names, part) for ask, part in looks]
     if wants_gradient:
         _pull_back(parts, seen, leaves, every)
     return [leaf.answer() for leaf in leaves]

@@ -21,7 +21,8 @@ def use_threads(number: int) -> None:
     """In this thread `number`, whatever other threads ask for.
 
     `torch.set_num_threads` alone does not last: a thread's first operation sets it to what any thread asked for last.
-    Asking how many there are counts as the first operation. Threads that start later begin with `number`, too.
+    Asking how many there are counts as the first operation. Threads that start later begin with `number`, too, unless
+    others ask meanwhile: where much is to be computed, a thread asks for itself.
     """
     torch.get_num_threads()
     torch.set_num_threads(number)
@@ -108,6 +109,12 @@ def _started() -> ThreadPoolExecutor:
         use_threads(1)
         met.wait()
 
-    list(pool.map(start, range(number)))
-    use_threads(own)
+    try:
+        list(pool.map(start, range(number)))
+    except RuntimeError:  # no more threads can be had: those that there are do not wait for the others
+        met.abort()
+        pool.shutdown(wait=False)
+        raise
+    finally:
+        use_threads(own)
     return pool

@@ -1,4 +1,5 @@
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future  # noqa: TC003
 from functools import partial
@@ -384,3 +385,26 @@ def test_one_that_fails_beside_others_fails_alone(classifier: Classifier) -> Non
             broken.result(60)
         for one in fine:
             result_of(one)
+
+
+def test_one_whose_result_nobody_waits_for_any_more_costs_others_nothing(classifier: Classifier) -> None:
+    all_there = threading.Event()
+    with Engine(lambda: use_threads(2)) as engine:
+        engine.submit(Run(climb(classifier, steps=1, at=lambda _: all_there.wait(60))))
+        given_up, other = (engine.submit(Run(climb(classifier, steps=4, seed=seed))) for seed in (1, 2))
+        assert given_up.cancel()
+        all_there.set()
+        result_of(other)
+        result_of(engine.submit(Run(climb(classifier, steps=2))))
+
+
+def test_the_time_of_those_that_go_on_beside_each_other_is_shared(classifier: Classifier) -> None:
+    runs = [Run(climb(classifier, steps=4, seed=seed, at=lambda _: time.sleep(0.1))) for seed in range(4)]
+    began = time.perf_counter()
+    with Engine(lambda: use_threads(2)) as engine:
+        for one in runs:
+            engine.submit(one)
+        for one in runs:
+            result_of(one.result)
+    took = time.perf_counter() - began
+    assert sum(one.seconds for one in runs) <= took

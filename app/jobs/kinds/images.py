@@ -65,11 +65,12 @@ class Tasks:
         """Raises what `ModelRepository.load` raises."""
         classifier = self._loaded(choices["model"])
         others = self._others(classifier)
+        partners = [self._loaded(name) for name in (choices.get("models") or [])[1:]]
         if kind == IDEAL_IMAGE:
-            return self._ideal_image(classifier, others, choices, resume)
+            return self._ideal_image(classifier, partners, others, choices, resume)
         assert kind == ADVERSARIAL_IMAGE
         assert upload is not None
-        return self._adversarial_image(classifier, others, choices, upload, resume)
+        return self._adversarial_image(classifier, partners, others, choices, upload, resume)
 
     def pixels_held(self, choices: Input, upload: bytes | None) -> int:
         """Of a picture that the job changes at its own size; raises as `Picture.read`."""
@@ -94,6 +95,7 @@ class Tasks:
     def _ideal_image(
         self,
         classifier: Classifier,
+        partners: Sequence[Classifier],
         others: Sequence[Classifier],
         choices: Input,
         resume: Mapping[str, Tensor] | None,
@@ -105,7 +107,6 @@ class Tasks:
             aim: ClassObjective | ChannelObjective = ChannelObjective(wanted.layer, wanted.channel, wanted.x, wanted.y)
         else:
             aim = ClassObjective(classifier.labels.find(wanted.label).index)
-        partners = [self._loaded(name) for name in (asked.models or [])[1:]]
         image: IdealImage = yield from ideal_image(
             classifier,
             aim,
@@ -139,6 +140,7 @@ class Tasks:
     def _adversarial_image(
         self,
         classifier: Classifier,
+        partners: Sequence[Classifier],
         others: Sequence[Classifier],
         choices: Input,
         upload: bytes,
@@ -146,7 +148,6 @@ class Tasks:
     ) -> Algorithm[JobResult]:
         threads = threads_at_hand()
         asked = AdversarialImageChoices.model_validate(choices)
-        partners = [self._loaded(name) for name in (asked.models or [])[1:]]
         image: AdversarialImage = yield from adversarial_image(
             classifier,
             upload,

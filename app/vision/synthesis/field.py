@@ -3,8 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from functools import cached_property
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,6 +37,7 @@ class Field(ABC):
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
+        self._found: dict[str, Any] = {}
 
     @abstractmethod
     def computed(self, rows: slice) -> Tensor:
@@ -45,41 +45,41 @@ class Field(ABC):
 
     def rows(self, rows: slice) -> Tensor:
         """The values of these rows, `(3, rows, W)`, not to be changed. Of a picture of one band, all are kept."""
-        return self._whole[:, rows] if self.height * self.width <= _BAND else self.computed(rows)
+        if self.height * self.width > _BAND:
+            return self.computed(rows)
+        whole: Tensor = self._once("whole", lambda: self.computed(slice(0, self.height)))
+        return whole[:, rows]
 
     @property
     def norm(self) -> float:
         """The L2 norm of all values."""
-        return self._extent[0]
+        return float(self._once("extent", self._extent)[0])
 
     @property
     def largest(self) -> float:
         """The largest absolute value."""
-        return self._extent[1]
+        return float(self._once("extent", self._extent)[1])
 
-    @cached_property
+    @property
     def mean(self) -> float:
         """The mean absolute value."""
-        sizes = by_bands(lambda rows: float(torch.linalg.vector_norm(self.rows(rows), 1)), self.height, self.width)
-        return sum(sizes) / (3 * self.height * self.width)
 
-    @cached_property
+        def measured() -> float:
+            sizes = by_bands(lambda rows: float(torch.linalg.vector_norm(self.rows(rows), 1)), self.height, self.width)
+            return sum(sizes) / (3 * self.height * self.width)
+
+        return float(self._once("mean", measured))
+
+    @property
     def histogram(self) -> Tensor:
         """How many are how large, in `BINS` equal steps up to the largest.
 
         Of a large picture some rows and columns stand for all: what comes back from a canvas of some hundred pixels
         changes little from each to the next.
         """
-        every, most = max(1, min(self.height, self.width) // _TELLING), self.largest
+        counts: Tensor = self._once("histogram", self._histogram)
+        return counts
 
-        def counted(rows: slice) -> Tensor:
-            values = self.rows(rows)[:, ::every, ::every].abs()
-            return torch.histc(values, bins=BINS, min=0, max=most).double()
-
-        counts = torch.stack(by_bands(counted, self.height, self.width)).sum(0)
-        return counts * (3 * self.height * self.width / counts.sum())
-
-    @cached_property
     def _extent(self) -> tuple[float, float]:
         def measured(rows: slice) -> tuple[float, float]:
             values = self.rows(rows).flatten()
@@ -89,9 +89,21 @@ class Field(ABC):
         squares, sizes = zip(*by_bands(measured, self.height, self.width), strict=True)
         return math.sqrt(sum(squares)), max(sizes)
 
-    @cached_property
-    def _whole(self) -> Tensor:
-        return self.computed(slice(0, self.height))
+    def _histogram(self) -> Tensor:
+        every, most = max(1, min(self.height, self.width) // _TELLING), self.largest
+
+        def counted(rows: slice) -> Tensor:
+            values = self.rows(rows)[:, ::every, ::every].abs()
+            return torch.histc(values, bins=BINS, min=0, max=most).double()
+
+        counts = torch.stack(by_bands(counted, self.height, self.width)).sum(0)
+        return counts * (3 * self.height * self.width / counts.sum())
+
+    def _once(self, name: str, find: Callable[[], Any]) -> Any:  # noqa: ANN401
+        """Without a lock: `cached_property` of Python 3.11 has one for all pictures, which threads would wait for."""
+        if name not in self._found:
+            self._found[name] = find()
+        return self._found[name]
 
 
 class Computed(Field):

@@ -103,7 +103,7 @@ class Extractor:
                 yield Pause(Progress(done + looked, total), state=keeping.offer(found) if keeping else None)
         finally:
             pool.shutdown(cancel_futures=True)
-            use_threads(threads)  # and so will threads that start later
+            use_threads(threads)  # and so will threads that start later, if nobody asks meanwhile
         return _gathered(found), skipped
 
     def _places(self, known: Examples | None) -> Mapping[str, int]:

@@ -1,3 +1,4 @@
+import threading
 from io import BytesIO
 from itertools import product
 from pathlib import Path
@@ -9,13 +10,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional
 
-from app.vision.ask import Algorithm, Answer, Ask, answer, run
+from app.vision.ask import run
 from app.vision.classifier import Classifier
 from app.vision.image import ImageLimits, InvalidImageError, Picture, Preprocessing
 from app.vision.models.repository import ModelRepository
 from app.vision.pixels import pixels_of
 from app.vision.synthesis import field
-from app.vision.synthesis.adversarial_images import AdversarialImage, TargetIsSourceError, adversarial_image
+from app.vision.synthesis.adversarial_images import TargetIsSourceError, adversarial_image
 from app.vision.synthesis.attacks import Method
 from app.vision.synthesis.direction import part_of
 from app.vision.synthesis.field import Computed, Field, by_bands
@@ -24,6 +25,8 @@ from app.vision.synthesis.quantization import norm_of, round_to_norm, signed_ste
 from app.vision.synthesis.resize import ResizeOperator
 from app.vision.synthesis.scene import Criterion, Scene, Victim
 from app.vision.synthesis.transformations import Passage, canvases_through, ways_of
+from app.vision.threads import each, use_threads
+from tests.support.asking import state_after
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -212,6 +215,24 @@ def test_a_direction_is_rounded_to_whole_levels_of_the_asked_norm() -> None:
         assert (start + change).min() >= 0
         assert (start + change).max() <= 255
     assert round_to_norm(direction, 900.0, start, 2).abs().max() == 2
+
+
+def test_two_pictures_are_computed_at_once() -> None:
+    """Of two jobs, neither waits for the other's."""
+    met = threading.Barrier(2)
+
+    def values(rows: slice) -> Tensor:
+        met.wait(20)
+        return torch.ones(3, rows.stop - rows.start, 5)
+
+    before = torch.get_num_threads()
+    use_threads(2)
+    pictures = [Computed(values, 4, 5) for _ in range(2)]
+    norms = each(lambda picture: (picture.norm, picture.mean, picture.largest), pictures)
+    use_threads(before)
+    for norm, mean, largest in norms:
+        assert norm == pytest.approx(60**0.5)
+        assert (mean, largest) == (1.0, 1.0)
 
 
 def test_changes_are_of_a_byte_where_they_fit_and_may_be_of_any_size() -> None:
@@ -407,17 +428,6 @@ def test_other_networks_are_asked_what_they_see(models: ModelRepository, classif
     assert transfer.fooled == (transfer.after.index == TABBY)
 
 
-def interrupted(algorithm: Algorithm[AdversarialImage], steps: int) -> dict[str, Tensor]:
-    """The state after so many steps, as a checkpoint would keep it."""
-    asked: Ask = next(algorithm)
-    while True:
-        if asked.state and asked.progress and asked.progress.step > steps:
-            return {name: tensor.clone() for name, tensor in asked.state().items()}
-        (answered,) = answer([asked])
-        assert isinstance(answered, Answer)
-        asked = algorithm.send(answered)
-
-
 @pytest.mark.parametrize("band", [field._BAND, 9000], ids=["one band", "many bands"])
 @pytest.mark.parametrize("method", ["robust", "minimal", "pgd", "lesson"])
 def test_a_resumed_attack_ends_with_the_same_file(
@@ -426,7 +436,7 @@ def test_a_resumed_attack_ends_with_the_same_file(
     monkeypatch.setattr(field, "_BAND", band)
     choices = {"target": TABBY, "method": method, "seed": 5}
     whole = run(adversarial_image(classifier, dog, **choices))  # type: ignore[arg-type]
-    state = interrupted(adversarial_image(classifier, dog, **choices), 2)  # type: ignore[arg-type]
+    state = state_after(adversarial_image(classifier, dog, **choices), 2)  # type: ignore[arg-type]
     resumed = run(adversarial_image(classifier, dog, resume=state, **choices))  # type: ignore[arg-type]
     assert resumed.adversarial == whole.adversarial
 
@@ -434,7 +444,7 @@ def test_a_resumed_attack_ends_with_the_same_file(
 def test_a_state_stays_what_it_was_when_the_attack_goes_on_or_begins_with_it(
     classifier: Classifier, dog: bytes
 ) -> None:
-    state = interrupted(adversarial_image(classifier, dog, target=TABBY, method="lesson"), 3)
+    state = state_after(adversarial_image(classifier, dog, target=TABBY, method="lesson"), 3)
     before = {name: tensor.clone() for name, tensor in state.items()}
     ends = [
         run(adversarial_image(classifier, dog, target=TABBY, method="lesson", resume=state)).adversarial

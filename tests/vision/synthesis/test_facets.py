@@ -5,13 +5,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from app.vision.ask import Algorithm, Answer, Ask, answer, run
+from app.vision.ask import Algorithm, Ask, run
 from app.vision.classifier import Classifier
 from app.vision.models.repository import ModelRepository
 from app.vision.synthesis.film import Film, frame_size, is_frame, tiled
 from app.vision.synthesis.ideal_images import IdealImage, ideal_image
 from app.vision.synthesis.objectives import ChannelObjective, ClassObjective
 from app.vision.synthesis.priors import gram_similarity
+from tests.support.asking import asked_until
 from tests.support.paths import ROOT
 
 ZEBRA = 340
@@ -89,13 +90,11 @@ def test_facets_are_asked_for_at_once_and_go_on_where_they_were(classifier: Clas
         aim = ChannelObjective("_blocks.4", 7)
         return ideal_image(classifier, aim, preset="quick", steps=4, size=64, count=3, seed=5, resume=resume)
 
-    whole, algorithm = run(drawing()), drawing()
-    asked: Ask = next(algorithm)
-    while asked.progress and asked.progress.step < 3:
-        assert len(asked.canvas) == 3 * 3
-        (answered,) = answer([asked])
-        assert isinstance(answered, Answer)
-        asked = algorithm.send(answered)
+    def is_third(ask: Ask) -> bool:
+        assert len(ask.canvas) == 3 * 3
+        return bool(ask.progress and ask.progress.step == 3)
+
+    whole, asked = run(drawing()), asked_until(drawing(), is_third)
     assert asked.state
     resumed = run(drawing(resume={name: tensor.clone() for name, tensor in asked.state().items()}))
     assert [facet.final for facet in resumed.facets] == [facet.final for facet in whole.facets]

@@ -19,6 +19,7 @@ from app.vision.synthesis.ideal_images import IdealImage, Preset, ideal_image
 from app.vision.synthesis.objectives import ChannelObjective, ClassObjective, channel_objective, prototype_objective
 from app.vision.synthesis.parametrizations import Spectrum
 from app.vision.synthesis.priors import NormPrior, total_variation
+from tests.support.asking import asked_until, state_after
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -145,27 +146,15 @@ def test_the_neuron_that_is_meant_is_the_one_in_that_place() -> None:
     assert torch.equal(channel_objective(ChannelObjective("layer", 1))(seen), activations[:, 1].mean((1, 2)))
 
 
-def interrupted(algorithm: Algorithm[IdealImage], steps: int) -> dict[str, Tensor]:
-    asked: Ask = next(algorithm)
-    while True:
-        if asked.state and asked.progress and asked.progress.step > steps:
-            return {name: tensor.clone() for name, tensor in asked.state().items()}
-        (answered,) = answer([asked])
-        assert isinstance(answered, Answer)
-        asked = algorithm.send(answered)
-
-
 def test_a_picture_of_two_networks_goes_on_between_the_two(models: ModelRepository, classifier: Classifier) -> None:
     def drawing(resume: dict[str, Tensor] | None = None) -> Algorithm[IdealImage]:
         partners = [models.load("efficientnet_lite1")]
         return ideal_image(classifier, ClassObjective(ZEBRA), steps=4, seed=5, partners=partners, resume=resume)
 
-    whole, algorithm = run(drawing()), drawing()
-    asked = next(algorithm)
-    while not (asked.progress and asked.progress.step == 3 and asked.classifier is not classifier):
-        (answered,) = answer([asked])
-        assert isinstance(answered, Answer)
-        asked = algorithm.send(answered)
+    def is_third_of_partner(ask: Ask) -> bool:
+        return bool(ask.progress and ask.progress.step == 3 and ask.classifier is not classifier)
+
+    whole, asked = run(drawing()), asked_until(drawing(), is_third_of_partner)
     assert asked.state
     resumed = run(drawing(resume={name: tensor.clone() for name, tensor in asked.state().items()}))
     assert resumed.final == whole.final
@@ -175,7 +164,7 @@ def test_a_picture_of_two_networks_goes_on_between_the_two(models: ModelReposito
 @pytest.mark.parametrize("preset", ["quick", "lesson"])
 def test_a_resumed_picture_ends_with_the_same_files(classifier: Classifier, preset: str) -> None:
     whole = run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=7, seed=5))  # type: ignore[arg-type]
-    state = interrupted(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=7, seed=5), 4)  # type: ignore[arg-type]
+    state = state_after(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=7, seed=5), 4)  # type: ignore[arg-type]
     resumed = run(ideal_image(classifier, ClassObjective(ZEBRA), preset=preset, steps=7, seed=5, resume=state))  # type: ignore[arg-type]
     assert resumed.final == whole.final
     assert resumed.animation == whole.animation
