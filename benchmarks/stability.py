@@ -22,10 +22,10 @@ from app.vision.ask import run, run_steps
 from app.vision.evaluation.looking import Judged
 from app.vision.evaluation.stability import StabilityRequest, mild_stability, stability
 from app.vision.image import ImageLimits, Picture
-from app.vision.threads import use_threads
 from app.vision.statistics import accuracy_interval
 from app.vision.synthesis.adversarial_images import adversarial_image
 from app.vision.synthesis.attacks import Method
+from app.vision.threads import use_threads
 from app.wiring import repository_for, training_jobs_for
 from benchmarks.servers import ROOT
 

@@ -33,8 +33,8 @@ from app.vision.ask import run_steps
 from app.vision.image import Canvas, ImageLimits, Picture
 from app.vision.models.repository import ModelRepository
 from app.vision.serving.runtimes import FeatureExtractor, quickest_extractor
-from app.vision.threads import use_threads
 from app.vision.statistics import accuracy_interval
+from app.vision.threads import use_threads
 from app.vision.transfer.archive import Archive
 from app.vision.transfer.cross_validation import split
 from app.vision.transfer.dataset import DatasetLimits

@@ -42,6 +42,7 @@ def test_what_is_no_picture_is_refused_as_by_a_classification(tasks: Tasks) -> N
 def test_the_worker_tells_the_engine(tasks: Tasks, photo: bytes) -> None:
     submitted: list[object] = []
     worker = SimpleNamespace(
+        _on_thread=lambda: None,
         _training_jobs=SimpleNamespace(models=SimpleNamespace(refresh=lambda: None)),
         _files=SimpleNamespace(kept=lambda _, name: photo if name == "upload" else None),
         _tasks=tasks,
