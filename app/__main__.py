@@ -1,14 +1,12 @@
 """Where the command `inkblot`, and `python -m app`, begin."""
 
-import gc
+from app.process.collection import nothing_collected
 
 
 def main() -> None:
-    gc.disable()  # of the time that the modules of a command take, an eighth was spent looking for garbage among them
-    from app.cli.main import main as run
+    with nothing_collected():
+        from app.cli.main import main as run
 
-    gc.freeze()
-    gc.enable()
     run()
 
 

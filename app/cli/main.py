@@ -70,7 +70,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on; INKBLOT_PORT.", min=0, max=65535)] = None,
 ) -> None:
     """Serve the API until Ctrl-C or SIGTERM. All settings are INKBLOT_* variables of the environment."""
-    from app.process.memory import nothing_collected
+    from app.process.collection import nothing_collected
 
     with nothing_collected():
         from app import main as service
@@ -90,7 +90,7 @@ def worker(
     child: Annotated[bool, typer.Option("--child", hidden=True, help="End with standard input.")] = False,
 ) -> None:
     """Do the slow work of services that run with INKBLOT_WORKER=external, until Ctrl-C or SIGTERM."""
-    from app.process.memory import nothing_collected
+    from app.process.collection import nothing_collected
 
     with nothing_collected():
         from app.process.places import CannotServeError

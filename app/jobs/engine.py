@@ -92,7 +92,7 @@ class Run(Generic[Result]):
         """Let it go to its first ask; its time counts from now."""
         self._kept = self._step_began = time.monotonic()
         self._deadline = self._kept + (self._deadline_s or float("inf"))
-        _timed(self, None)
+        self.seconds += _advanced(self, None)
 
     def cancel(self) -> None:
         """Takes effect before the next step; the result is then a `CanceledError`."""
@@ -233,30 +233,23 @@ class Engine:
 
 def _round(runs: list[Run[Any]], serving: Serving) -> None:
     """Answer everyone once."""
-    asking = [run for run in runs if isinstance(run.at, Ask)]
-    asks = [run.at for run in asking if isinstance(run.at, Ask)]
-    if not asks:
+    asking = [(run, run.at) for run in runs if isinstance(run.at, Ask)]
+    if not asking:
         return
     began = time.perf_counter()
-    answers = answer(asks, serving)
+    answers = answer([ask for _, ask in asking], serving)
     took = time.perf_counter() - began
-    pixels = [ask.canvas.numel() for ask in asks]
-    asks.clear()
-
-    def go_on(one: tuple[Run[Any], Answer | Exception]) -> float:
-        began = time.perf_counter()
-        one[0].advance(one[1])
-        return time.perf_counter() - began
-
-    for run, share in zip(asking, pixels, strict=True):
+    pixels = [ask.canvas.numel() for _, ask in asking]
+    given = [(run, answered) for (run, _), answered in zip(asking, answers, strict=True)]
+    del asking  # an ask may hold a picture that its algorithm lets go of
+    for (run, _), share in zip(given, pixels, strict=True):
         run.seconds += took * share / sum(pixels)
-    given = list(zip(asking, answers, strict=True))
-    large = [one for one in given if one[0].pixels]  # whose bands go on beside each other
     small = [one for one in given if not one[0].pixels]
-    for one in large:
-        one[0].seconds += go_on(one)
+    for run, answered in given:
+        if run.pixels:  # its bands go on beside each other
+            run.seconds += _advanced(run, answered)
     began = time.perf_counter()
-    own = each(go_on, small)
+    own = each(lambda one: _advanced(*one), small)
     together = time.perf_counter() - began
     for (run, _), seconds in zip(small, own, strict=True):
         run.seconds += together * seconds / sum(own)
@@ -269,13 +262,14 @@ def run_alone(run: Run[Any], stopping: Callable[[], bool]) -> None:
         if stopping():
             run.stop()
         else:
-            _timed(run, None)
+            run.seconds += _advanced(run, None)
 
 
-def _timed(run: Run[Any], answered: Answer | Exception | None) -> None:
+def _advanced(run: Run[Any], answered: Answer | Exception | None) -> float:
+    """The seconds that it took to its next ask or pause."""
     began = time.perf_counter()
     run.advance(answered)
-    run.seconds += time.perf_counter() - began
+    return time.perf_counter() - began
 
 
 def cancel_unwanted(ours: Mapping[str, Run[Any]], states: Callable[[Iterable[str]], Mapping[str, str]]) -> None:

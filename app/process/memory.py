@@ -1,14 +1,12 @@
 """How this process takes memory from the system, and when it gives it back."""
 
 import ctypes
-import gc
 import math
 import mmap
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,20 +24,6 @@ _BUSY: Final = 0.2
 """Of a core; below that a process is at rest."""
 _WORK_S: Final = 0.5
 """Of processor time, after which there may be something to give back."""
-
-
-@contextmanager
-def nothing_collected() -> Iterator[None]:
-    """What is made in here, modules above all, stays until the process ends, and no collection ever looks at it.
-
-    Looking took a tenth of the time that importing PyTorch takes, and later held up every answer for half a second.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def keep_big_blocks() -> None:

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from app.process.memory import give_back_when_it_pays, nothing_collected
+from app.process.collection import nothing_collected
+from app.process.memory import give_back_when_it_pays
 
 
 class _EndError(Exception):

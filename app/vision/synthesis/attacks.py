@@ -88,7 +88,7 @@ def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: St
     moved = state["moved"].clone() if "moved" in state else scene.unchanged().float()
     bound = whole_levels(epsilon) if epsilon else math.inf
     score = float(state["score"]) if "score" in state else None
-    change = rounded(Computed(lambda rows: moved[:, rows], *start.shape[1:]), start)
+    change = rounded(moved, start)
     for step in range(int(state.get("step", torch.tensor(1))), steps + 1):
         kept = {"moved": moved, "step": torch.tensor(step)}
         look = yield from scene.look(Moment(change, step, steps, score, kept))
@@ -97,7 +97,7 @@ def lesson(scene: Scene, *, epsilon: float | None, steps: int | None, resume: St
             return Attack(scene.changed(change), step - 1)
         slope = look.direction.times(1 / max(look.direction.largest, 1e-20))
         by_bands(partial(_add_, moved, slope, bound), *start.shape[1:])
-        change = rounded(Computed(lambda rows: moved[:, rows], *start.shape[1:]), start)
+        change = rounded(moved, start)
     return Attack(scene.changed(change), steps)
 
 

@@ -18,11 +18,9 @@ def whole_levels(epsilon: float) -> int:
     return math.floor(epsilon * 255 + 1e-6)
 
 
-def rounded(values: Field, start: Tensor) -> Tensor:
-    """Values in grey levels as the nearest whole ones, `(3, H, W)`, cut where the picture, of the levels `start`, would
-    leave 0..255.
-    """
-    return _levels(lambda rows: values.rows(rows).round(), 255, start)
+def rounded(change: Tensor, start: Tensor) -> Tensor:
+    """The whole levels nearest to a change `(3, H, W)`, cut where a picture of the levels `start` leaves 0..255."""
+    return _levels(lambda rows: change[:, rows].round(), 255, start)
 
 
 def signed_step(change: Tensor, direction: Field, size: int, bound: int, start: Tensor) -> Tensor:
