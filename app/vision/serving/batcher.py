@@ -49,7 +49,8 @@ class Batcher(Generic[Item, Result]):
 
     `run` gets 1..`max_batch` items and returns, in their order, a result or the exception that only this item's
     caller gets to see. `batch_of` says of an item how many there may be in a batch that it begins, if that is fewer.
-    `on_thread` prepares each thread (its number of torch threads, say).
+    Longer work has at most `threads_in_steps` of the threads, one at least, and by default all but one. `on_thread`
+    prepares each thread (its number of torch threads, say).
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Batcher(Generic[Item, Result]):
         max_batch: int = 16,
         max_queue: int = 256,
         max_in_steps: int = 16,
+        threads_in_steps: int | None = None,
         batch_of: Callable[[Item], int] | None = None,
         on_thread: Callable[[], None] = lambda: None,
     ) -> None:
@@ -68,7 +70,8 @@ class Batcher(Generic[Item, Result]):
         self._batch_of = batch_of
         self._waiting: deque[Waiting[Item, Result]] = deque()
         self._in_steps: deque[_Following] = deque()
-        self._running_in_steps, self._most_in_steps = 0, max(1, threads - 1)
+        self._running_in_steps = 0
+        self._most_in_steps = max(1, threads - 1 if threads_in_steps is None else threads_in_steps)
         self._changed = threading.Condition()
         self._idle = 0
         self._closed = False

@@ -129,7 +129,9 @@ class Predictor:
         self._preparing = asyncio.Lock()
         self._batcher = Batcher(
             self._run,
-            threads=self._threads,
+            # A thread that waits for a second look leaves its core to another.
+            threads=self._threads + (precision == "fast" and self.device.type == "cpu"),
+            threads_in_steps=self._threads - 1,
             max_batch=max_batch,
             max_queue=max_queue,
             batch_of=lambda upload: self._forward(upload.classifier).best_batch,

@@ -246,6 +246,20 @@ def test_a_thread_is_left_to_the_batches_while_longer_work_runs() -> None:
     asyncio.run(scenario())
 
 
+def test_longer_work_has_no_more_threads_than_it_may_have() -> None:
+    async def scenario() -> None:
+        batcher = Batcher[int, int](lambda items: items, threads=3, threads_in_steps=1)
+        gate, done = threading.Event(), list[str]()
+        first, second = batcher.run_steps(counting(1, done, "a", gate)), batcher.run_steps(counting(1, done, "b"))
+        assert await batcher.submit(1) == 1
+        assert not done  # the second has no thread before the first has paused, though two are idle
+        gate.set()
+        await asyncio.gather(first, second)
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+
+
 def test_too_many_works_in_steps_are_refused_and_a_cancelled_one_is_closed_before_its_next_piece() -> None:
     done: list[str] = []
 

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,18 @@ def test_openvino_gives_pytorchs_features(loaded: tuple[Backbone, nn.Linear], ca
         torch.testing.assert_close(
             features, TorchFeatureExtractor(backbone, CPU)(canvases(number)), atol=1e-3, rtol=1e-3
         )
+
+
+def test_threads_that_ask_openvino_at_once_get_the_features_of_their_own_canvases(
+    loaded: tuple[Backbone, nn.Linear], cache_dir: Path
+) -> None:
+    quick = OpenVinoFeatureExtractor(loaded[0], cache_dir, threads=2)
+    shown = canvases(8)
+    one_by_one = torch.cat([quick(shown[number : number + 1]) for number in range(8)])
+    parts = [slice(0, 8), slice(1, 3), slice(4, 5), slice(2, 8)]  # also more than it takes at once
+    with ThreadPoolExecutor(len(parts)) as pool:
+        for part, features in zip(parts * 3, pool.map(lambda part: quick(shown[part]), parts * 3), strict=True):
+            assert torch.equal(features, one_by_one[part])
 
 
 def test_the_network_is_converted_once(loaded: tuple[Backbone, nn.Linear], cache_dir: Path) -> None:
