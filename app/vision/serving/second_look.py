@@ -13,7 +13,7 @@ from app.vision.feature_space import UNKNOWN, FeatureSpace
 if TYPE_CHECKING:
     from app.vision.serving.runtimes import StagedFeatureExtractor
 
-NEAR: Final = (0.03, 0.05, 0.1, 0.2)
+NEAR: Final = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2)
 """What may count as near: so much the two likeliest classes differ, or the score of being unknown and its limit."""
 
 
