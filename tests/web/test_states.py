@@ -37,18 +37,22 @@ def test_every_problem_has_its_words_and_loses_nothing(site, opened) -> None:
 def test_what_passes_is_waited_for(site, opened, slug: str) -> None:
     page = opened(site, "#/teach", expected=("status of 503",))
     asked: list[Route] = []
+    told = slug != "model-loading"  # what is told is looked for before the next answer takes it away
 
     def first_not(route: Route) -> None:
         asked.append(route)
         if len(asked) == 1:
             answer_problem(route, slug, 503, **{"Retry-After": "1"})
-        else:
+        elif told:
             route.continue_()
 
     page.route("**/v1/classify?model=cats-vs-dogs*", first_not)
     page.evaluate("location.hash = '#/classify?p=bernese'")
     if slug == "model-loading":
         expect(page.get_by_role("heading", name="Warming up")).to_be_visible()
+        told = True
+        for route in asked[1:]:
+            route.continue_()
     expect(page.locator(".say")).to_have_text("It is a dog.")
     expect(page.get_by_role("heading", name="Warming up")).to_have_count(0)
     assert len(asked) == 2
