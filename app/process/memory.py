@@ -53,7 +53,8 @@ def give_back_when_it_pays(
     """Call `give_back` each time that the process comes to rest after work, and at each look at which it is much larger
     than it was at rest, for ever.
 
-    `used` tells the seconds of processor time that the process has had, `resident` the bytes that it has.
+    `used` tells the seconds of processor time that the process has had, `resident` the bytes that it has. Until it
+    first comes to rest, it counts as at rest what it has at the first look.
     """
     before = given = used()
     at_rest = math.inf
@@ -64,8 +65,8 @@ def give_back_when_it_pays(
         if (rests and now - given > _WORK_S) or resident() > at_rest + _GROWN:
             give_back()
             given = now
-            if rests:
-                at_rest = resident()
+        if rests or at_rest == math.inf:
+            at_rest = resident()
         before = now
 
 
