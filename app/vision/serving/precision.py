@@ -116,7 +116,8 @@ def _agreement(calibration: Calibration, classifier: "Classifier", name: str) ->
 def _agreement_with(calibration: Calibration, classifier: "Classifier", name: str, distance: float) -> Agreement:
     device = classifier.head.weight.device
     precise, quick = calibration.precise.to(device), calibration.quick[name].to(device)
-    near = near_boundary(quick, classifier.head, classifier.space, distance)
+    with torch.inference_mode():
+        near = near_boundary(quick, classifier.head(quick), classifier.space, distance)
     wanted, unknown = _answers(classifier, precise)
     answered, also_unknown = _answers(classifier, torch.where(near[:, None], precise, quick))
     second_looks = int(near.sum()) / len(near)

@@ -24,6 +24,7 @@ from app.vision.serving.batcher import Batcher
 from app.vision.serving.forwards import Choice, Forwards
 from app.vision.serving.precision import Precision
 from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, TorchFeatureExtractor
+from app.vision.serving.second_look import SecondLook
 from app.vision.threads import use_threads
 
 if TYPE_CHECKING:
@@ -271,7 +272,11 @@ class Predictor:
         return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
 
     def _infer(self, classifier: Classifier, canvases: "NDArray[np.uint8]") -> tuple[Tensor, Sequence[float | None]]:
-        features = self._forward(classifier)(canvases)
+        forward = self._forward(classifier)
         with torch.inference_mode():
-            probabilities: Tensor = classifier.head(features).softmax(1).cpu()
-            return probabilities, classifier.unknown(features)
+            if isinstance(forward, SecondLook):
+                features, logits = forward.with_logits(canvases)
+            else:
+                features = forward(canvases)
+                logits = classifier.head(features)
+            return logits.softmax(1).cpu(), classifier.unknown(features)

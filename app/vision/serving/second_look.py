@@ -37,23 +37,29 @@ class SecondLook:
         return self.quick.best_batch
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
-        features = self.quick(canvases)
-        near = near_boundary(features, self.head, self.space, self.near)
-        if near.any():
-            with torch.inference_mode():
-                features = features.clone()
-                features[near] = self.precise(canvases[near.cpu().numpy()])
-        return features
+        return self.with_logits(canvases)[0]
+
+    def with_logits(self, canvases: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """Features, and what the head makes of them, `(n, classes)`: the first look has asked it anyway."""
+        with torch.inference_mode():
+            features = self.quick(canvases)
+            logits = self.head(features)
+            near = near_boundary(features, logits, self.space, self.near)
+            if near.any():
+                features, logits = features.clone(), logits.clone()
+                precise = self.precise(canvases[near.cpu().numpy()])
+                features[near], logits[near] = precise, self.head(precise)
+        return features, logits
 
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
         """In float32: what layers show is looked at by people, and rarely."""
         return self.precise.stage(canvas, name)
 
 
-def near_boundary(features: Tensor, head: nn.Linear, space: FeatureSpace | None, distance: float) -> Tensor:
-    """Mask `(n,)` of the features `(n, features)` that a small change might turn into another answer."""
+def near_boundary(features: Tensor, logits: Tensor, space: FeatureSpace | None, distance: float) -> Tensor:
+    """Mask `(n,)` of features `(n, features)` whose answer, by logits `(n, classes)`, a small change might turn."""
     with torch.inference_mode():
-        likeliest = head(features).softmax(1).topk(2, dim=1).values
+        likeliest = logits.softmax(1).topk(2, dim=1).values
         near: Tensor = likeliest[:, 0] - likeliest[:, 1] < distance
         if space:
             near = near | ((space.unknown(features) - UNKNOWN).abs() < distance)

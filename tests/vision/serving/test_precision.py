@@ -194,8 +194,9 @@ def test_a_near_thing_is_looked_at_in_float32_and_nothing_else_is() -> None:
     shown = np.arange(3 * 3, dtype=np.uint8).reshape(3, 1, 1, 3)
     quick = Remembered("quick", shown, torch.tensor([[5.0, 0.0], [0.01, 0.0], [0.0, 3.0]]))
     precise = Remembered("precise", shown, torch.tensor([[9.0, 9.0], [0.0, 0.02], [9.0, 9.0]]))
-    features = SecondLook(quick, precise, head, None, 0.05)(shown)
+    features, logits = SecondLook(quick, precise, head, None, 0.05).with_logits(shown)
     assert features.tolist() == [[5.0, 0.0], [0.0, pytest.approx(0.02)], [0.0, 3.0]]
+    assert torch.equal(logits, features)  # of a head that changes nothing
     assert precise.seen == 1
 
 
