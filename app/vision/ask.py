@@ -254,12 +254,21 @@ def _seen(backbone: "Backbone", canvases: Tensor, layers: tuple[str, ...]) -> li
 
 def _parts(asks: Sequence[Ask], seen: Sequence[Sequence[Tensor]]) -> Iterator[list[Tensor]]:
     """Of all tensors, those rows that belong to each ask."""
-    whole = [tensors[0] if len(tensors) == 1 else torch.cat(tensors).detach() for tensors in zip(*seen, strict=True)]
     start = 0
     for ask in asks:
         stop = start + len(ask.canvas)
-        yield [tensor[start:stop] for tensor in whole]
+        yield [_rows([part.detach() for part in parts], start, stop) for parts in zip(*seen, strict=True)]
         start = stop
+
+
+def _rows(parts: Sequence[Tensor], start: int, stop: int) -> Tensor:
+    """The rows `start..stop` of parts that follow each other; copied where they lie in several."""
+    found: list[Tensor] = []
+    for part in parts:
+        if start < len(part) and stop > 0:
+            found.append(part[max(start, 0) : stop])
+        start, stop = start - len(part), stop - len(part)
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 class _Leaves:
@@ -270,20 +279,21 @@ class _Leaves:
         self._failure: Exception | None = None
         self._scores = self._gradient = torch.empty(0)
         self.leaves = [part.detach().requires_grad_(ask.objective is not None) for part in parts]
-        self.gradients = [torch.zeros_like(part) for part in self.leaves]
+        self.gradients: list[Tensor] = []
         activations = dict(zip(names, self.leaves[1:], strict=True))
         with torch.set_grad_enabled(ask.objective is not None):
             self._logits = ask.classifier.head(self.leaves[0])
             if ask.objective is None:
                 return
+            found: Sequence[Tensor | None] = [None] * len(self.leaves)
             try:
                 scores = ask.objective(Activity(self._logits, self.leaves[0], activations))
                 found = torch.autograd.grad(scores.sum(), self.leaves, allow_unused=True)
+                self._scores = scores.detach()
             except Exception as error:  # the objective of one must not fail the others
                 self._failure = error
-                return
-        self._scores = scores.detach()
-        self.gradients = [zero if one is None else one for one, zero in zip(found, self.gradients, strict=True)]
+        both = zip(found, self.leaves, strict=True)
+        self.gradients = [torch.zeros_like(leaf) if one is None else one for one, leaf in both]
 
     def take(self, gradient: Tensor) -> None:
         self._gradient = gradient.to(self._ask.canvas.device)
@@ -300,15 +310,17 @@ def _pull_back(
     parts: Sequence[Tensor], seen: Sequence[Sequence[Tensor]], leaves: Sequence[_Leaves], every: _Every
 ) -> None:
     """One backward pass, from what every ask sees to its canvases."""
-    gradients = [torch.cat(found) for found in zip(*(leaf.gradients for leaf in leaves), strict=True)]
-    padding = sum(len(part) for part in parts) - len(gradients[0])
-    if padding:
-        gradients = [torch.cat([gradient, torch.zeros_like(gradient)]) for gradient in gradients]
-    numbers = [len(part) for part in parts]
-    back = zip(seen, parts, zip(*(torch.split(gradient, numbers) for gradient in gradients), strict=True), strict=True)
-    gradient = torch.cat(every(lambda one: torch.autograd.grad(*one)[0], list(back)))
+    columns = list(zip(*(leaf.gradients for leaf in leaves), strict=True))
+    if padding := sum(map(len, parts)) - sum(map(len, columns[0])):
+        columns = [(*column, column[0].new_zeros((padding, *column[0].shape[1:]))) for column in columns]
+    back: list[tuple[Sequence[Tensor], Tensor, list[Tensor]]] = []
+    start = 0
+    for outputs, part in zip(seen, parts, strict=True):
+        back.append((outputs, part, [_rows(column, start, start + len(part)) for column in columns]))
+        start += len(part)
+    found = every(lambda one: torch.autograd.grad(*one)[0], back)
     start = 0
     for leaf in leaves:
         stop = start + len(leaf.leaves[0])
-        leaf.take(gradient[start:stop])
+        leaf.take(_rows(found, start, stop))
         start = stop

@@ -73,6 +73,7 @@ def test_an_ask_gets_the_same_bits_alone_and_in_company(models: ModelRepository,
         Ask(models.load("efficientnet_lite1"), canvases(2, seed=4), tabby),
         Ask(classifier, canvases(2, size=64, seed=5), tabby),
         Ask(classifier, canvases(2, seed=6), tabby),
+        Ask(classifier, canvases(3, seed=7), channel, layers=(LAYER,)),
     ]
     together = [given(one) for one in answer(asks)]
     alone = [given(answer([ask])[0]) for ask in asks]
