@@ -268,6 +268,8 @@ def _rows(parts: Sequence[Tensor], start: int, stop: int) -> Tensor:
         if start < len(part) and stop > 0:
             found.append(part[max(start, 0) : stop])
         start, stop = start - len(part), stop - len(part)
+    if not found:  # nobody forbids an ask without canvases
+        return parts[0][:0]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 

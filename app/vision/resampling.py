@@ -43,7 +43,7 @@ class _Line:
     """Canvas pixels between where it begins and where it should."""
 
     @classmethod
-    @lru_cache(1024)  # the search takes as long as a tenth of the decoding, and cameras have few sizes
+    @lru_cache(1024)  # the search holds Python's lock, and pictures have few sizes
     def of(cls, length: int, start: float, scale: float, size: int) -> "_Line":
         """Of a line of `length` pixels, of which `size * scale` from `start` on become the canvas.
 

@@ -54,7 +54,7 @@ def test_a_busy_process_gives_back_as_long_as_it_is_much_larger_than_at_rest() -
     assert given_back(started + busy, [200, 900, 500, 700, 740, 720, 750, 730]) == [2]
 
 
-def test_a_process_that_rests_before_its_first_work_or_never_gives_back_when_it_has_grown() -> None:
+def test_a_process_without_a_rest_after_work_gives_back_once_it_has_grown() -> None:
     busy = [4.0, 8.0, 12.0, 16.0]
     assert given_back([0.0, 0.1, *busy], [200, 600, 800, 900, 700, 870]) == [3, 5]
     assert given_back([0.0, *busy], [200, 600, 800, 900, 700]) == [3]

@@ -82,6 +82,24 @@ def test_an_ask_gets_the_same_bits_alone_and_in_company(models: ModelRepository,
         assert torch.equal(one.gradient, other.gradient)
 
 
+@pytest.mark.parametrize("threads", [2], indirect=True)
+@pytest.mark.usefixtures("threads")
+def test_an_ask_that_lies_in_two_parts_of_a_pass_gets_the_same_bits(classifier: Classifier) -> None:
+    """Of four canvases on two threads, the second and the third are one ask's."""
+    asks = [Ask(classifier, canvases(number, 224, number), channel, layers=(LAYER,)) for number in (1, 3)]
+    for one, ask in zip(answer(asks), asks, strict=True):
+        alone = given(answer([ask])[0])
+        assert torch.equal(given(one).features, alone.features)
+        assert torch.equal(given(one).scores, alone.scores)
+        assert torch.equal(given(one).gradient, alone.gradient)
+
+
+def test_an_ask_without_canvases_is_answered(classifier: Classifier) -> None:
+    none, some = answer([Ask(classifier, canvases(2)[:0], tabby), Ask(classifier, canvases(2), tabby)])
+    assert given(none).gradient.shape == (0, 3, 96, 96)
+    assert given(some).gradient.shape == (2, 3, 96, 96)
+
+
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_an_ask_gets_the_same_bits_whether_its_pass_is_spread_or_not(classifier: Classifier, number: int) -> None:
     """On four threads one canvas is shared by all of them, and four are spread."""

@@ -3,7 +3,7 @@
 An idle service answers a batch of one at once; under load the batches grow up to `max_batch`.
 
 Longer work comes in *steps*, a generator that pauses after each short piece. Such works take turns with each other and
-with the batches, and one thread at least is always left to the batches (where there is more than one).
+with the batches, and where there are several threads, one at least is always left to the batches.
 """
 
 import asyncio
@@ -49,8 +49,8 @@ class Batcher(Generic[Item, Result]):
 
     `run` gets 1..`max_batch` items and returns, in their order, a result or the exception that only this item's
     caller gets to see. `batch_of` says of an item how many there may be in a batch that it begins, if that is fewer.
-    Longer work has at most `threads_in_steps` of the threads, one at least, and by default all but one. `on_thread`
-    prepares each thread (its number of torch threads, say).
+    Longer work has all threads but one, or `threads_in_steps` if that is fewer; one at least. `on_thread` prepares each
+    thread (its number of torch threads, say).
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class Batcher(Generic[Item, Result]):
         self._waiting: deque[Waiting[Item, Result]] = deque()
         self._in_steps: deque[_Following] = deque()
         self._running_in_steps = 0
-        self._most_in_steps = max(1, threads - 1 if threads_in_steps is None else threads_in_steps)
+        most = threads - 1 if threads_in_steps is None else min(threads - 1, threads_in_steps)
+        self._most_in_steps = max(1, most)
         self._changed = threading.Condition()
         self._idle = 0
         self._closed = False

@@ -130,8 +130,8 @@ class Predictor:
         self._preparing = asyncio.Lock()
         self._batcher = Batcher(
             self._run,
-            # A thread that waits for a second look leaves its core to another.
-            threads=self._threads + (precision == "fast" and self.device.type == "cpu"),
+            # OpenVINO has a queue for each precision: while one of our threads waits at one, another feeds the other.
+            threads=self._threads + (precision == "fast" and engine != "torch" and self.device.type == "cpu"),
             threads_in_steps=self._threads - 1,
             max_batch=max_batch,
             max_queue=max_queue,

@@ -58,9 +58,8 @@ class SecondLook:
 
 def near_boundary(features: Tensor, logits: Tensor, space: FeatureSpace | None, distance: float) -> Tensor:
     """Mask `(n,)` of features `(n, features)` whose answer, by logits `(n, classes)`, a small change might turn."""
-    with torch.inference_mode():
-        likeliest = logits.softmax(1).topk(2, dim=1).values
-        near: Tensor = likeliest[:, 0] - likeliest[:, 1] < distance
-        if space:
-            near = near | ((space.unknown(features) - UNKNOWN).abs() < distance)
+    likeliest = logits.softmax(1).topk(2, dim=1).values
+    near: Tensor = likeliest[:, 0] - likeliest[:, 1] < distance
+    if space:
+        near = near | ((space.unknown(features) - UNKNOWN).abs() < distance)
     return near
