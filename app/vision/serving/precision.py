@@ -126,7 +126,7 @@ def _agreement_with(calibration: Calibration, classifier: "Classifier", name: st
     return Agreement(
         forward=name,
         pictures=len(quick),
-        same_class=float((wanted.argmax(1) == answered.argmax(1)).float().mean()),
+        same_class=float((wanted.argmax(1) == answered.argmax(1)).double().mean()),
         same_unknown=float(np.mean(np.equal(unknown, also_unknown))) if unknown else None,
         difference=float((wanted - answered).abs().amax(1).mean()),
         near=distance,
