@@ -5,7 +5,7 @@ the runner's affair: it just does not answer the next ask. `run` is the runner f
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -214,7 +214,9 @@ def _answer_pass(asks: Sequence[Ask]) -> list[Answer | Exception]:
             return _seen(backbone, part.requires_grad_(wants_gradient), names)
 
     seen = every(see, parts)
-    looks = list(zip(asks, _parts(asks, seen), strict=True))
+    # Attached, a slice would be a step of the way back, and held until its end.
+    columns = ([part.detach() for part in column] for column in zip(*seen, strict=True))
+    looks = list(zip(asks, _regrouped(columns, (len(ask.canvas) for ask in asks)), strict=True))
     if canvases.device.type == "cpu":
         with one_for_each_operation():
             leaves = each(lambda look: _Leaves(look[0], names, look[1]), looks)
@@ -252,24 +254,23 @@ def _seen(backbone: "Backbone", canvases: Tensor, layers: tuple[str, ...]) -> li
     return [features, *(captured[layer] for layer in layers)]
 
 
-def _parts(asks: Sequence[Ask], seen: Sequence[Sequence[Tensor]]) -> Iterator[list[Tensor]]:
-    """Of all tensors, those rows that belong to each ask."""
-    start = 0
-    for ask in asks:
-        stop = start + len(ask.canvas)
-        yield [_rows([part.detach() for part in parts], start, stop) for parts in zip(*seen, strict=True)]
-        start = stop
+def _regrouped(columns: Iterable[Sequence[Tensor]], numbers: Iterable[int]) -> Iterator[list[Tensor]]:
+    """Of each column of tensors, as many rows at a time as the numbers say."""
+    columns, start = list(columns), 0
+    for number in numbers:
+        yield [_rows(column, start, start + number) for column in columns]
+        start += number
 
 
-def _rows(parts: Sequence[Tensor], start: int, stop: int) -> Tensor:
-    """The rows `start..stop` of parts that follow each other; copied where they lie in several."""
+def _rows(tensors: Sequence[Tensor], start: int, stop: int) -> Tensor:
+    """The rows `start..stop` of tensors that follow each other; copied where they lie in several."""
     found: list[Tensor] = []
-    for part in parts:
-        if start < len(part) and stop > 0:
-            found.append(part[max(start, 0) : stop])
-        start, stop = start - len(part), stop - len(part)
+    for tensor in tensors:
+        if start < len(tensor) and stop > 0:
+            found.append(tensor[max(start, 0) : stop])
+        start, stop = start - len(tensor), stop - len(tensor)
     if not found:  # nobody forbids an ask without canvases
-        return parts[0][:0]
+        return tensors[0][:0]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
@@ -315,14 +316,8 @@ def _pull_back(
     columns = list(zip(*(leaf.gradients for leaf in leaves), strict=True))
     if padding := sum(map(len, parts)) - sum(map(len, columns[0])):
         columns = [(*column, column[0].new_zeros((padding, *column[0].shape[1:]))) for column in columns]
-    back: list[tuple[Sequence[Tensor], Tensor, list[Tensor]]] = []
-    start = 0
-    for outputs, part in zip(seen, parts, strict=True):
-        back.append((outputs, part, [_rows(column, start, start + len(part)) for column in columns]))
-        start += len(part)
-    found = every(lambda one: torch.autograd.grad(*one)[0], back)
-    start = 0
-    for leaf in leaves:
-        stop = start + len(leaf.leaves[0])
-        leaf.take(_rows(found, start, stop))
-        start = stop
+    back = zip(seen, parts, _regrouped(columns, map(len, parts)), strict=True)
+    found = every(lambda one: torch.autograd.grad(*one)[0], list(back))
+    numbers = (len(leaf.leaves[0]) for leaf in leaves)
+    for leaf, (gradient,) in zip(leaves, _regrouped([found], numbers), strict=True):
+        leaf.take(gradient)

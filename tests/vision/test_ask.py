@@ -85,7 +85,7 @@ def test_an_ask_gets_the_same_bits_alone_and_in_company(models: ModelRepository,
 @pytest.mark.parametrize("threads", [2], indirect=True)
 @pytest.mark.usefixtures("threads")
 def test_an_ask_that_lies_in_two_parts_of_a_pass_gets_the_same_bits(classifier: Classifier) -> None:
-    """Of four canvases on two threads, the second and the third are one ask's."""
+    """Of four canvases on two threads, the second to the fourth are one ask's."""
     asks = [Ask(classifier, canvases(number, 224, number), channel, layers=(LAYER,)) for number in (1, 3)]
     for one, ask in zip(answer(asks), asks, strict=True):
         alone = given(answer([ask])[0])

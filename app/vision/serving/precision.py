@@ -26,7 +26,7 @@ from app.vision.feature_space import UNKNOWN
 from app.vision.serving.calibration import calibration_canvases, calibration_digest
 from app.vision.serving.measurements import processor_of, write_measurement
 from app.vision.serving.openvino_runtime import openvino_version, weights_digest
-from app.vision.serving.second_look import NEAR, near_boundary
+from app.vision.serving.second_look import NEAR, distance_to_boundary
 
 if TYPE_CHECKING:
     from app.vision.classifier import Classifier
@@ -108,31 +108,29 @@ def agreements(calibration: Calibration, classifier: "Classifier") -> list[Agree
 
 
 def _agreement(calibration: Calibration, classifier: "Classifier", name: str) -> Agreement:
-    for near in NEAR:
-        found = _agreement_with(calibration, classifier, name, near)
-        if found.agrees:
-            break
-    return found
-
-
-def _agreement_with(calibration: Calibration, classifier: "Classifier", name: str, distance: float) -> Agreement:
     device = classifier.head.weight.device
     precise, quick = calibration.precise.to(device), calibration.quick[name].to(device)
     with torch.inference_mode():
-        near = near_boundary(quick, classifier.head(quick), classifier.space, distance)
-    wanted, unknown = _answers(classifier, precise)
-    answered, also_unknown = _answers(classifier, torch.where(near[:, None], precise, quick))
-    second_looks = int(near.sum()) / len(near)
-    return Agreement(
-        forward=name,
-        pictures=len(quick),
-        same_class=float((wanted.argmax(1) == answered.argmax(1)).double().mean()),
-        same_unknown=float(np.mean(np.equal(unknown, also_unknown))) if unknown else None,
-        difference=float((wanted - answered).abs().amax(1).mean()),
-        near=distance,
-        second_looks=second_looks,
-        speed=calibration.precise_ms / (calibration.quick_ms[name] + second_looks * calibration.precise_ms),
-    )
+        distances = distance_to_boundary(quick, classifier.head(quick), classifier.space)
+    (wanted, unknown), (answered, also_unknown) = _answers(classifier, precise), _answers(classifier, quick)
+    same, moved = wanted.argmax(1) == answered.argmax(1), (wanted - answered).abs().amax(1)
+    same_unknown = torch.tensor(np.equal(unknown, also_unknown), device=device) if unknown else None
+    for distance in NEAR:
+        near = distances < distance  # answered by float32
+        second_looks = int(near.sum()) / len(near)
+        found = Agreement(
+            forward=name,
+            pictures=len(quick),
+            same_class=float((near | same).double().mean()),
+            same_unknown=None if same_unknown is None else float((near | same_unknown).double().mean()),
+            difference=float((moved * ~near).mean()),
+            near=distance,
+            second_looks=second_looks,
+            speed=calibration.precise_ms / (calibration.quick_ms[name] + second_looks * calibration.precise_ms),
+        )
+        if found.agrees:
+            break
+    return found
 
 
 def _answers(classifier: "Classifier", features: Tensor) -> tuple[Tensor, list[bool]]:

@@ -44,7 +44,7 @@ class SecondLook:
         with torch.inference_mode():
             features = self.quick(canvases)
             logits = self.head(features)
-            near = near_boundary(features, logits, self.space, self.near)
+            near = distance_to_boundary(features, logits, self.space) < self.near
             if near.any():
                 features, logits = features.clone(), logits.clone()
                 precise = self.precise(canvases[near.cpu().numpy()])
@@ -56,10 +56,8 @@ class SecondLook:
         return self.precise.stage(canvas, name)
 
 
-def near_boundary(features: Tensor, logits: Tensor, space: FeatureSpace | None, distance: float) -> Tensor:
-    """Mask `(n,)` of features `(n, features)` whose answer, by logits `(n, classes)`, a small change might turn."""
+def distance_to_boundary(features: Tensor, logits: Tensor, space: FeatureSpace | None) -> Tensor:
+    """How far features `(n, features)`, by logits `(n, classes)`, are from another answer: `(n,)`, as in `NEAR`."""
     likeliest = logits.softmax(1).topk(2, dim=1).values
-    near: Tensor = likeliest[:, 0] - likeliest[:, 1] < distance
-    if space:
-        near = near | ((space.unknown(features) - UNKNOWN).abs() < distance)
-    return near
+    distance = likeliest[:, 0] - likeliest[:, 1]
+    return torch.minimum(distance, (space.unknown(features) - UNKNOWN).abs()) if space else distance
