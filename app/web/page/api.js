@@ -1,5 +1,5 @@
 // The one way to the service: what goes wrong becomes a `Problem`, what is worth waiting for is waited for.
-import { signal } from "./html.js";
+import { computed, signal } from "./html.js";
 import { authorized, key, newKey } from "./key.js";
 import { t } from "./words.js";
 
@@ -7,8 +7,10 @@ import { t } from "./words.js";
 export const reachable = signal(true);
 /** Counts the times that the service came back. */
 export const returns = signal(0);
+// How many questions wait for their model to be loaded: an answer to another question does not end their wait.
+const waitingForModel = signal(0);
 /** Whether an answer waits for its model to be loaded. */
-export const warming = signal(false);
+export const warming = computed(() => waitingForModel.value > 0);
 
 const PATIENCE = 40;
 const WORTH_WAITING = new Set(["model-loading", "overloaded"]);
@@ -37,21 +39,24 @@ export function address(path, query = {}) {
  * @returns {Promise<Response>}
  */
 export async function ask(path, { query, headers = {}, form = "application/json", ...rest } = {}) {
-  for (let attempt = 0; ; attempt += 1) {
-    const used = key.value;
-    const answer = await sent(address(path, query), { ...rest, headers: authorized({ Accept: form, ...headers }) });
-    if (answer.ok || answer.status === 304) {
-      warming.value = false;
-      return answer;
+  let waits = 0;
+  const waitsForModel = (/** @type {boolean} */ now) => {
+    waitingForModel.value += Number(now) - waits;
+    waits = Number(now);
+  };
+  try {
+    for (let attempt = 0; ; attempt += 1) {
+      const used = key.value;
+      const answer = await sent(address(path, query), { ...rest, headers: authorized({ Accept: form, ...headers }) });
+      if (answer.ok || answer.status === 304) return answer;
+      const problem = await problemOf(answer);
+      waitsForModel(problem.slug === "model-loading");
+      if (problem.slug === "unauthorized" && (await newKey(used))) continue;
+      if (!WORTH_WAITING.has(problem.slug) || attempt >= PATIENCE || rest.signal?.aborted) throw problem;
+      await pause((problem.retryAfter || 1) * 1000, rest.signal);
     }
-    const problem = await problemOf(answer);
-    if (problem.slug === "unauthorized" && (await newKey(used))) continue;
-    if (!WORTH_WAITING.has(problem.slug) || attempt >= PATIENCE || rest.signal?.aborted) {
-      warming.value = false;
-      throw problem;
-    }
-    warming.value = problem.slug === "model-loading";
-    await pause((problem.retryAfter || 1) * 1000, rest.signal);
+  } finally {
+    waitsForModel(false);
   }
 }
 
