@@ -114,5 +114,4 @@ class Window:
             scales_w=1 / self.columns.scale,
         )
         rows, columns = (slice(line.before, line.before + self.size) for line in (self.rows, self.columns))
-        canvas: NDArray[np.uint8] = resized.permute(0, 2, 3, 1)[0, rows, columns].contiguous().numpy()
-        return canvas
+        return np.ascontiguousarray(resized.permute(0, 2, 3, 1)[0].numpy()[rows, columns])

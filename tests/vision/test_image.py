@@ -102,6 +102,43 @@ def test_a_transparent_grey_level_of_a_deep_png_is_white(photo: Image.Image) -> 
     assert (Picture.read(saved(deep, transparency=1000), LIMITS).pixels() == 255).all()
 
 
+def as_pillow_decodes(data: bytes, preprocessing: Preprocessing | None, monkeypatch: pytest.MonkeyPatch) -> Picture:
+    with monkeypatch.context() as patch:
+        patch.setattr("app.vision.image._of_plain_jpeg", lambda *_: None)
+        return Picture.read(data, LIMITS, preprocessing=preprocessing)
+
+
+@pytest.mark.parametrize("size", [(640, 360), (331, 597), (1, 40), (40, 1), (1301, 1087), (2900, 2203)])
+@pytest.mark.parametrize("choices", [{"subsampling": 0}, {"subsampling": 1}, {"progressive": True}, {"keep_rgb": True}])
+def test_a_jpeg_in_colour_has_the_pixels_that_pillow_decodes(
+    photo: Image.Image, size: tuple[int, int], choices: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = saved(photo.resize(size), "JPEG", quality=71, **choices)
+    for preprocessing in (None, FIT):
+        mine = Picture.read(data, LIMITS, preprocessing=preprocessing)
+        assert isinstance(mine.decoded, np.ndarray)
+        pillows = as_pillow_decodes(data, preprocessing, monkeypatch)
+        assert np.array_equal(mine.pixels(), pillows.pixels())
+        assert np.array_equal(mine.canvas(FIT), pillows.canvas(FIT))
+
+
+def test_a_damaged_jpeg_is_what_pillow_makes_of_it(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, random, ends = saved(photo.resize((120, 90)), "JPEG"), Random(5), set()
+    for _ in range(200):
+        data = bytearray(whole)
+        data[random.randrange(2, len(data))] = random.randrange(256)
+        data = data[: random.choice([len(data), random.randrange(2, len(data))])]
+        found: list[object] = []
+        for read in (Picture.read, lambda data, _: as_pillow_decodes(data, None, monkeypatch)):
+            try:
+                found.append(read(bytes(data), LIMITS).pixels().tobytes())
+            except InvalidImageError as error:
+                found.append(str(error))
+        assert found[0] == found[1]
+        ends.add(type(found[0]))
+    assert ends == {str, bytes}
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "1", "RGBA"])
 def test_every_mode_becomes_rgb(photo: Image.Image, mode: str) -> None:
     name = "JPEG" if mode == "CMYK" else "PNG"

@@ -75,14 +75,22 @@ class OpenVinoFeatureExtractor:
     def _side_by_side(self, canvases: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """A row of features for each of at most `best_batch` canvases."""
         if not hasattr(self._requests, "mine"):
-            self._requests.mine = [self._compiled.create_infer_request() for _ in range(self.best_batch)]
+            self._requests.mine = [self._request_of(canvases[:1].shape) for _ in range(self.best_batch)]
         requests = self._requests.mine[: len(canvases)]
         with ExitStack() as begun:  # also if one fails, none is busy when this thread comes again
-            for number, request in enumerate(requests):
-                # A copy, of 20 µs: a shared one would keep the whole array until this request is needed again.
-                request.start_async({0: canvases[number : number + 1]}, share_inputs=False)
+            for (request, place), canvas in zip(requests, canvases, strict=True):
+                place[0] = canvas
+                request.start_async()
                 begun.callback(request.wait)
-        return [request.get_output_tensor(0).data.copy() for request in requests]
+        return [request.get_output_tensor(0).data.copy() for request, _ in requests]
+
+    def _request_of(self, shape: tuple[int, ...]) -> tuple[Any, NDArray[np.uint8]]:
+        """One that takes its canvas from a place of its own: to hand over one each time takes 80 µs under Python's
+        lock, and would keep the array that it is a part of.
+        """
+        request, place = self._compiled.create_infer_request(), np.empty(shape, np.uint8)
+        request.set_input_tensor(0, _openvino().Tensor(place, shared_memory=True))
+        return request, place
 
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
         """Activations `(1, C, h, w)` of the module that ends a stage, for a canvas `(H, W, 3)`. Compiled, as far as

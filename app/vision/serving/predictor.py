@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -40,6 +40,10 @@ _WARM_UP = b"\x89PNG\r\n\x1a\n"
 """Enough of a picture to make Pillow load its decoders; it is refused, as it should be."""
 
 
+_ASKED_FOR: Final = 5
+"""So many classes are found on the model's thread, before they are asked for: the event loop has more to do."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Probabilities of all classes, and what became of the upload on the way to them. Times in milliseconds."""
@@ -47,6 +51,8 @@ class Prediction:
     card: ModelCard
     labels: Labels
     probabilities: Tensor
+    likeliest: list[tuple[int, float]]
+    """Index and probability of the classes that most clients ask for, best first."""
     unknown: float | None
     """How surely the picture belongs to none of the classes, 0..1; None if the model cannot tell."""
     sha256: str
@@ -59,9 +65,10 @@ class Prediction:
 
     def top(self, number: int, min_score: float = 0.0) -> list[Scored]:
         """The `number` likeliest classes (fewer if there are fewer) with at least this probability, best first."""
-        scores, indices = self.probabilities.topk(min(number, len(self.labels)))
-        ranked = zip(indices.tolist(), scores.tolist(), strict=True)
-        return [Scored(self.labels[index], score) for index, score in ranked if score >= min_score]
+        found = self.likeliest
+        if number > len(found):
+            (found,) = _likeliest(self.probabilities[None], number)
+        return [Scored(self.labels[index], score) for index, score in found[:number] if score >= min_score]
 
 
 @dataclass(frozen=True)
@@ -247,12 +254,14 @@ class Predictor:
             probabilities, unknown = self._infer(classifier, np.stack([read.canvas for _, read in group]))
             inference_ms = (time.perf_counter() - asked) * 1e3
             self._on_batch(classifier.card.name, len(group), inference_ms / 1e3)
-            for (index, read), row, strange in zip(group, probabilities, unknown, strict=True):
+            rows = zip(group, probabilities, _likeliest(probabilities, _ASKED_FOR), unknown, strict=True)
+            for (index, read), row, likeliest, strange in rows:
                 upload = uploads[index]
                 answers[index] = Prediction(
                     card=classifier.card,
                     labels=classifier.labels,
                     probabilities=row,
+                    likeliest=likeliest,
                     unknown=strange,
                     sha256=sha256(upload.data).hexdigest(),
                     format=read.picture.format,
@@ -280,3 +289,9 @@ class Predictor:
                 features = forward(canvases)
                 logits = classifier.head(features)
             return logits.softmax(1).cpu(), classifier.unknown(features)
+
+
+def _likeliest(probabilities: Tensor, number: int) -> list[list[tuple[int, float]]]:
+    """Of each row `(n, classes)` the index and probability of so many classes, or of all, best first."""
+    scores, indices = probabilities.topk(min(number, probabilities.shape[1]))
+    return [list(zip(*row, strict=True)) for row in zip(indices.tolist(), scores.tolist(), strict=True)]
