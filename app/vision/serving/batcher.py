@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -47,15 +47,15 @@ class _Following:
 class Batcher(Generic[Item, Result]):
     """A bounded queue and the threads that empty it, each running a batch from first to last step.
 
-    `run` gets 1..`max_batch` items and returns, in their order, a result or the exception that only this item's
-    caller gets to see. `batch_of` says of an item how many there may be in a batch that it begins, if that is fewer.
-    Longer work has all threads but one, or `threads_in_steps` if that is fewer; one at least. `on_thread` prepares each
-    thread (its number of torch threads, say).
+    `run` gets 1..`max_batch` items and gives, as soon as it knows some, by their place among these, results, or
+    exceptions that only this item's caller gets to see. `batch_of` says of an item how many there may be in a batch
+    that it begins, if that is fewer. Longer work has all threads but one, or `threads_in_steps` if that is fewer; one
+    at least. `on_thread` prepares each thread (its number of torch threads, say).
     """
 
     def __init__(
         self,
-        run: Callable[[Sequence[Item]], Sequence[Result | Exception]],
+        run: Callable[[Sequence[Item]], Iterable[Mapping[int, Result | Exception]]],
         *,
         threads: int,
         max_batch: int = 16,
@@ -142,16 +142,16 @@ class Batcher(Generic[Item, Result]):
         if not live:
             return
         began = time.perf_counter()
+        unanswered = dict(enumerate(live))
+        failed: Exception = RuntimeError("The batch ended without an answer to this.")
         try:
-            results = self._run([one.item for one in live])
+            for found in self._run([one.item for one in live]):
+                _tell([(unanswered.pop(place), result) for place, result in found.items()])
         except Exception as error:  # a bug or a full device fails this batch, never the thread
-            results = [error] * len(live)
+            failed = error
+        _tell([(one, failed) for one in unanswered.values()])
         took = (time.perf_counter() - began) / len(live) / len(self._threads)
         self._seconds_an_item += 0.1 * (took - self._seconds_an_item)
-        for loop in {one.loop for one in live}:
-            mine = [(one.answer, result) for one, result in zip(live, results, strict=True) if one.loop is loop]
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(_settle, mine)  # one wake-up of the event loop for the whole batch
 
     def _go_on(self, following: _Following) -> None:
         """One piece; then the work waits for its next turn, unless this was the last one."""
@@ -197,6 +197,14 @@ class Batcher(Generic[Item, Result]):
 
     def _is_done(self) -> bool:
         return self._closed and not self._in_steps and not self._running_in_steps
+
+
+def _tell(found: "Sequence[tuple[Waiting[Item, Result], Result | Exception]]") -> None:
+    """With one wake-up of an event loop for all that wait in it."""
+    for loop in {one.loop for one, _ in found}:
+        mine = [(one.answer, result) for one, result in found if one.loop is loop]
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_settle, mine)
 
 
 def _settle(results: "Sequence[tuple[asyncio.Future[Result], Result | Exception]]") -> None:

@@ -24,10 +24,12 @@ from app.vision.serving.batcher import Batcher
 from app.vision.serving.forwards import Choice, Forwards
 from app.vision.serving.precision import Precision
 from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, TorchFeatureExtractor
-from app.vision.serving.second_look import SecondLook
+from app.vision.serving.second_look import Look, SecondLook
 from app.vision.threads import use_threads
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from numpy.typing import NDArray
 
     from app.vision.ask import Steps
@@ -176,7 +178,9 @@ class Predictor:
             for start in range(0, len(canvases), forward.best_batch):
                 if start:
                     yield Pause()
-                probabilities, strange = self._infer(classifier, canvases[start : start + forward.best_batch])
+                with torch.inference_mode():
+                    features = forward(canvases[start : start + forward.best_batch])
+                    probabilities, strange = _answers(classifier, features, classifier.head(features))
                 rows.append(probabilities)
                 unknown.extend(strange)
             return torch.cat(rows), unknown
@@ -235,43 +239,45 @@ class Predictor:
         seconds, names = time.perf_counter() - began, (classifier.card.name, classifier.backbone.card.name)
         log.info("%s (%s) is answered by %s, ready after %.1f s.", *names, forward.name, seconds)
         self._forwards.keep(self.repository.backbones())  # those of fine-tuned models that were deleted are let go
-        self._run([_Upload(_WARM_UP, classifier, began)])  # Pillow, too, has something to load
+        list(self._run([_Upload(_WARM_UP, classifier, began)]))  # Pillow, too, has something to load
         self._warm.add(forward)
 
-    def _run(self, uploads: Sequence[_Upload]) -> Sequence[Prediction | Exception]:
+    def _run(self, uploads: Sequence[_Upload]) -> "Iterator[Mapping[int, Prediction | Exception]]":
+        """A picture that needs a second look holds up no other."""
         began = time.perf_counter()
-        answers: dict[int, Prediction | Exception] = {}
         groups: dict[Classifier, list[tuple[int, _Read]]] = defaultdict(list)
         for index, upload in enumerate(uploads):
             try:
                 read = self._read(upload)
             except InvalidImageError as error:
-                answers[index] = error
+                yield {index: error}
             else:
                 groups[upload.classifier].append((index, read))
         for classifier, group in groups.items():
             asked = time.perf_counter()
-            probabilities, unknown = self._infer(classifier, np.stack([read.canvas for _, read in group]))
-            inference_ms = (time.perf_counter() - asked) * 1e3
-            self._on_batch(classifier.card.name, len(group), inference_ms / 1e3)
-            rows = zip(group, probabilities, _likeliest(probabilities, _ASKED_FOR), unknown, strict=True)
-            for (index, read), row, likeliest, strange in rows:
-                upload = uploads[index]
-                answers[index] = Prediction(
-                    card=classifier.card,
-                    labels=classifier.labels,
-                    probabilities=row,
-                    likeliest=likeliest,
-                    unknown=strange,
-                    sha256=sha256(upload.data).hexdigest(),
-                    format=read.picture.format,
-                    width=read.picture.width,
-                    height=read.picture.height,
-                    decode_ms=read.decode_ms,
-                    queue_ms=(began - upload.submitted) * 1e3,
-                    inference_ms=inference_ms,
-                )
-        return [answers[index] for index in range(len(uploads))]
+            for look in self._looks(classifier, np.stack([read.canvas for _, read in group])):
+                inference_ms = (time.perf_counter() - asked) * 1e3
+                probabilities, unknown = _answers(classifier, look.features, look.logits)
+                rows = zip(look.places, probabilities, _likeliest(probabilities, _ASKED_FOR), unknown, strict=True)
+                answers: dict[int, Prediction | Exception] = {}
+                for place, row, likeliest, strange in rows:
+                    index, read = group[place]
+                    answers[index] = Prediction(
+                        card=classifier.card,
+                        labels=classifier.labels,
+                        probabilities=row,
+                        likeliest=likeliest,
+                        unknown=strange,
+                        sha256=sha256(uploads[index].data).hexdigest(),
+                        format=read.picture.format,
+                        width=read.picture.width,
+                        height=read.picture.height,
+                        decode_ms=read.decode_ms,
+                        queue_ms=(began - uploads[index].submitted) * 1e3,
+                        inference_ms=inference_ms,
+                    )
+                yield answers
+            self._on_batch(classifier.card.name, len(group), time.perf_counter() - asked)
 
     def _read(self, upload: _Upload) -> _Read:
         asked = time.perf_counter()
@@ -280,15 +286,21 @@ class Predictor:
         canvas = picture.canvas(preprocessing)
         return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
 
-    def _infer(self, classifier: Classifier, canvases: "NDArray[np.uint8]") -> tuple[Tensor, Sequence[float | None]]:
+    def _looks(self, classifier: Classifier, canvases: "NDArray[np.uint8]") -> "Iterator[Look]":
         forward = self._forward(classifier)
+        if isinstance(forward, SecondLook):
+            yield from forward.looks(canvases)
+            return
         with torch.inference_mode():
-            if isinstance(forward, SecondLook):
-                features, logits = forward.with_logits(canvases)
-            else:
-                features = forward(canvases)
-                logits = classifier.head(features)
-            return logits.softmax(1).cpu(), classifier.unknown(features)
+            features = forward(canvases)
+            look = Look(np.arange(len(canvases)), features, classifier.head(features))
+        yield look
+
+
+def _answers(classifier: Classifier, features: Tensor, logits: Tensor) -> tuple[Tensor, list[float | None]]:
+    """Probabilities `(n, classes)`, and of each how surely it is unknown."""
+    with torch.inference_mode():
+        return logits.softmax(1).cpu(), classifier.unknown(features)
 
 
 def _likeliest(probabilities: Tensor, number: int) -> list[list[tuple[int, float]]]:

@@ -11,10 +11,21 @@ from torch import Tensor, nn
 from app.vision.feature_space import UNKNOWN, FeatureSpace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.vision.serving.runtimes import StagedFeatureExtractor
 
 NEAR: Final = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.07, 0.1, 0.15, 0.2)
 """What may count as near: so much the two likeliest classes differ, or the score of being unknown and its limit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Features `(n, features)` of the canvases at these places, and what the head makes of them, `(n, classes)`."""
+
+    places: NDArray[np.intp]
+    features: Tensor
+    logits: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,19 +48,27 @@ class SecondLook:
         return self.quick.best_batch
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
-        return self.with_logits(canvases)[0]
+        looks = [*self.looks(canvases)]
+        order = torch.from_numpy(np.concatenate([look.places for look in looks])).argsort()
+        return torch.cat([look.features for look in looks])[order]
 
-    def with_logits(self, canvases: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        """Features, and what the head makes of them, `(n, classes)`: the first look has asked it anyway."""
+    def looks(self, canvases: NDArray[np.uint8]) -> "Iterator[Look]":
+        """What the quick look is sure of, as soon as it is, then what took a second one; one of both may be all."""
+        places = np.arange(len(canvases))
         with torch.inference_mode():
             features = self.quick(canvases)
             logits = self.head(features)
             near = distance_to_boundary(features, logits, self.space) < self.near
-            if near.any():
-                features, logits = features.clone(), logits.clone()
-                precise = self.precise(canvases[near.cpu().numpy()])
-                features[near], logits[near] = precise, self.head(precise)
-        return features, logits
+            doubtful = near.cpu().numpy()
+        if not doubtful.any():
+            yield Look(places, features, logits)
+            return
+        if not doubtful.all():
+            with torch.inference_mode():
+                yield Look(places[~doubtful], features[~near], logits[~near])
+        with torch.inference_mode():
+            features = self.precise(canvases[doubtful])
+            yield Look(places[doubtful], features, self.head(features))
 
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
         """In float32: what layers show is looked at by people, and rarely."""

@@ -1,6 +1,6 @@
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,11 +15,15 @@ class Gate:
         self.batches: list[list[int]] = []
         self.entered, self.open = threading.Event(), threading.Event()
 
-    def run(self, items: Sequence[int]) -> Sequence[int | Exception]:
+    def run(self, items: Sequence[int]) -> Iterator[Mapping[int, int | Exception]]:
         self.batches.append(list(items))
         self.entered.set()
         assert self.open.wait(10)
-        return [ValueError(f"{item} is odd") if item % 2 else item * 10 for item in items]
+        yield dict(enumerate(ValueError(f"{item} is odd") if item % 2 else item * 10 for item in items))
+
+
+def themselves(items: Sequence[int]) -> Iterator[Mapping[int, int | Exception]]:
+    yield dict(enumerate(items))
 
 
 @asynccontextmanager
@@ -118,7 +122,7 @@ def test_a_place_in_the_queue_is_free_once_its_client_went_away() -> None:
 
 def test_work_in_steps_that_nobody_waits_for_takes_no_place() -> None:
     async def scenario() -> None:
-        batcher = Batcher[int, int](lambda items: items, threads=1, max_in_steps=2)
+        batcher = Batcher[int, int](themselves, threads=1, max_in_steps=2)
         gate = threading.Event()
         done: list[str] = []
         running, gone = batcher.run_steps(counting(1, done, "a", gate)), batcher.run_steps(counting(1, done, "b"))
@@ -132,16 +136,54 @@ def test_work_in_steps_that_nobody_waits_for_takes_no_place() -> None:
 
 
 def test_a_bug_in_the_work_fails_the_batch_and_the_thread_lives_on() -> None:
-    def run(items: Sequence[int]) -> Sequence[int]:
+    def run(items: Sequence[int]) -> Iterator[Mapping[int, int | Exception]]:
         if 13 in items:
             raise RuntimeError("out of memory")
-        return list(items)
+        yield dict(enumerate(items))
 
     async def scenario() -> None:
         batcher = Batcher(run, threads=1)
         with pytest.raises(RuntimeError, match="out of memory"):
             await batcher.submit(13)
         assert await batcher.submit(1) == 1
+        await asyncio.to_thread(batcher.close)
+
+    asyncio.run(scenario())
+
+
+def test_what_is_known_is_told_while_the_rest_of_the_batch_is_worked_on() -> None:
+    begun, gate = threading.Event(), threading.Event()
+
+    def run(items: Sequence[int]) -> Iterator[Mapping[int, int | Exception]]:
+        begun.set()
+        assert gate.wait(10)
+        gate.clear()
+        slow = [place for place, item in enumerate(items) if item >= 100]
+        yield {place: item for place, item in enumerate(items) if place not in slow}
+        if slow:
+            assert gate.wait(10)
+        if 666 in items:
+            raise RuntimeError("out of memory")
+        yield {place: items[place] for place in slow if items[place] != 999}
+
+    async def scenario() -> None:
+        batcher: Batcher[int, int] = Batcher(run, threads=1)
+        for slow, error in ((100, None), (666, "out of memory"), (999, "without an answer")):
+            begun.clear()
+            first = batcher.submit(0)
+            assert await asyncio.to_thread(begun.wait, 10)
+            waiting = [batcher.submit(item) for item in (1, slow, 2)]
+            gate.set()
+            await first
+            gate.set()
+            assert await asyncio.gather(waiting[0], waiting[2]) == [1, 2]
+            assert not waiting[1].done()
+            gate.set()
+            if error:
+                with pytest.raises(RuntimeError, match=error):
+                    await waiting[1]
+            else:
+                assert await waiting[1] == slow
         await asyncio.to_thread(batcher.close)
 
     asyncio.run(scenario())
@@ -198,7 +240,7 @@ def test_a_course_is_followed_to_its_end_and_its_exception_reaches_the_caller_al
         raise ValueError("no such thing")
 
     async def scenario() -> None:
-        batcher = Batcher[int, int](lambda items: items, threads=2)
+        batcher = Batcher[int, int](themselves, threads=2)
         good, bad = batcher.run_steps(counting(3, [])), batcher.run_steps(failing())
         assert await good == "course is done"
         with pytest.raises(ValueError, match="no such thing"):
@@ -212,9 +254,9 @@ def test_a_course_is_followed_to_its_end_and_its_exception_reaches_the_caller_al
 def test_works_in_steps_take_turns_with_each_other_and_with_the_batches() -> None:
     done: list[str] = []
 
-    def run(items: Sequence[int]) -> Sequence[int]:
+    def run(items: Sequence[int]) -> Iterator[Mapping[int, int | Exception]]:
         done.append("batch")
-        return items
+        yield dict(enumerate(items))
 
     async def scenario() -> None:
         batcher = Batcher(run, threads=1, max_batch=1)
@@ -234,7 +276,7 @@ def test_works_in_steps_take_turns_with_each_other_and_with_the_batches() -> Non
 
 def test_a_thread_is_left_to_the_batches_while_longer_work_runs() -> None:
     async def scenario() -> None:
-        batcher = Batcher[int, int](lambda items: items, threads=2)
+        batcher = Batcher[int, int](themselves, threads=2)
         gate = threading.Event()
         courses = [batcher.run_steps(counting(1, [], gate=gate)) for _ in range(3)]
         for number in range(5):  # would wait for the gate, and fail, if courses held both threads
@@ -248,7 +290,7 @@ def test_a_thread_is_left_to_the_batches_while_longer_work_runs() -> None:
 
 def test_longer_work_has_no_more_threads_than_it_may_have() -> None:
     async def scenario() -> None:
-        batcher = Batcher[int, int](lambda items: items, threads=3, threads_in_steps=1)
+        batcher = Batcher[int, int](themselves, threads=3, threads_in_steps=1)
         gate, done = threading.Event(), list[str]()
         first, second = batcher.run_steps(counting(1, done, "a", gate)), batcher.run_steps(counting(1, done, "b"))
         assert await batcher.submit(1) == 1
@@ -264,7 +306,7 @@ def test_too_many_works_in_steps_are_refused_and_a_cancelled_one_is_closed_befor
     done: list[str] = []
 
     async def scenario() -> None:
-        batcher = Batcher[int, int](lambda items: items, threads=1, max_in_steps=2)
+        batcher = Batcher[int, int](themselves, threads=1, max_in_steps=2)
         gate = threading.Event()
         stays, gone = batcher.run_steps(counting(1, done, "a", gate)), batcher.run_steps(counting(9, done, "b"))
         with pytest.raises(QueueFullError):
@@ -280,7 +322,7 @@ def test_too_many_works_in_steps_are_refused_and_a_cancelled_one_is_closed_befor
 
 def test_closing_ends_the_works_that_were_accepted() -> None:
     async def scenario() -> None:
-        batcher = Batcher[int, int](lambda items: items, threads=2)
+        batcher = Batcher[int, int](themselves, threads=2)
         course = batcher.run_steps(counting(5, []))
         await asyncio.to_thread(batcher.close)
         assert await course == "course is done"

@@ -194,10 +194,16 @@ def test_a_near_thing_is_looked_at_in_float32_and_nothing_else_is() -> None:
     shown = np.arange(3 * 3, dtype=np.uint8).reshape(3, 1, 1, 3)
     quick = Remembered("quick", shown, torch.tensor([[5.0, 0.0], [0.01, 0.0], [0.0, 3.0]]))
     precise = Remembered("precise", shown, torch.tensor([[9.0, 9.0], [0.0, 0.02], [9.0, 9.0]]))
-    features, logits = SecondLook(quick, precise, head, None, 0.05).with_logits(shown)
-    assert features.tolist() == [[5.0, 0.0], [0.0, pytest.approx(0.02)], [0.0, 3.0]]
-    assert torch.equal(logits, features)  # of a head that changes nothing
+    second_look = SecondLook(quick, precise, head, None, 0.05)
+    looks = second_look.looks(shown)
+    sure = next(looks)
+    assert precise.seen == 0
+    (near,) = looks
     assert precise.seen == 1
+    assert (sure.places.tolist(), near.places.tolist()) == ([0, 2], [1])
+    for look in (sure, near):
+        assert torch.equal(look.logits, look.features)  # of a head that changes nothing
+    assert second_look(shown).tolist() == [[5.0, 0.0], [0.0, pytest.approx(0.02)], [0.0, 3.0]]
 
 
 def test_where_all_is_near_float32_answers(imagenet: Classifier, few: Canvases, features: Tensor) -> None:
