@@ -5,7 +5,7 @@ import sys
 import tempfile
 import threading
 import warnings
-from contextlib import ExitStack
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
@@ -17,14 +17,15 @@ from torch import Tensor, nn
 
 from app.vision.networks.backbones import Backbone, once_a_backbone
 from app.vision.networks.layers import capture
+from app.vision.serving.openvino_passes import AllThreads, Compiled, Passes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
 
 OpenVinoPrecision = Literal["float32", "bfloat16", "float16"]
 _HINTS: Final[dict[OpenVinoPrecision, str]] = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 _CAPABILITIES: Final[dict[OpenVinoPrecision, str]] = {"bfloat16": "BF16", "float16": "FP16"}
+_passes: Final = Passes()
 
 
 class OpenVinoFeatureExtractor:
@@ -33,8 +34,8 @@ class OpenVinoFeatureExtractor:
     On two cores a batch is no quicker than its canvases one by one (9.5 CPU-ms each), and changing batch sizes
     cost a quarter of the throughput. So up to three canvases wait at once in the queue that OpenVINO's threads share:
     they share the hand-over and the head, and no thread of OpenVINO's sleeps between two of them (16 clients got a
-    tenth more answers). Converted once and kept in `cache_dir`, under a name that changes with the weights and the
-    versions.
+    tenth more answers). Canvases that come one after the other have all threads. Converted once and kept in
+    `cache_dir`, under a name that changes with the weights and the versions.
     """
 
     best_batch = 3
@@ -45,66 +46,49 @@ class OpenVinoFeatureExtractor:
         self.name = name_of(precision)
         core = _openvino().Core()
         converted = _converted(backbone, cache_dir)
-        options = {
-            # Without the hint OpenVINO takes bfloat16 wherever the processor has it: other answers than PyTorch's.
-            "INFERENCE_PRECISION_HINT": _HINTS[precision],
-            "NUM_STREAMS": threads,
-            "ENABLE_CPU_PINNING": False,
-            "INFERENCE_NUM_THREADS": threads,
-        }
+
+        def compiled(number: int, streams: int) -> Compiled:
+            options = {
+                # Without the hint OpenVINO takes bfloat16 wherever the processor has it: other answers than PyTorch's.
+                "INFERENCE_PRECISION_HINT": _HINTS[precision],
+                "NUM_STREAMS": streams,
+                "ENABLE_CPU_PINNING": False,
+                "INFERENCE_NUM_THREADS": threads,
+            }
+            network = core.compile_model(_one_output(model, number), "CPU", options)
+            return Compiled(network, _openvino().Tensor)
+
         try:
             model = core.read_model(converted)
-            self._compiled = core.compile_model(_one_output(model, 0), "CPU", options)
+            self._streams = compiled(0, threads)
         except RuntimeError:  # a file that a full disk or a crash cut short: once more from the start
             shutil.rmtree(converted.parent, ignore_errors=True)
             model = core.read_model(_converted(backbone, cache_dir))
-            self._compiled = core.compile_model(_one_output(model, 0), "CPU", options)
-        self._requests = threading.local()
-        self._compile: Callable[[int], Any] = lambda number: core.compile_model(
-            _one_output(model, number), "CPU", options
-        )
-        self._compiled_stages: dict[str, Any] = {}
+            self._streams = compiled(0, threads)
+        self._wide = AllThreads(self._streams, partial(compiled, 0, 1)) if threads > 1 else None
+        self._compile_stage = partial(compiled, streams=threads)
+        self._compiled_stages: dict[str, Compiled] = {}
         self._compiling = threading.Lock()
         self._stages = backbone.card.stages
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
-        step = self.best_batch
-        parts = (canvases[start : start + step] for start in range(0, len(canvases), step))
-        return torch.from_numpy(np.concatenate([row for part in parts for row in self._side_by_side(part)]))
-
-    def _side_by_side(self, canvases: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """A row of features for each of at most `best_batch` canvases."""
-        if not hasattr(self._requests, "mine"):
-            self._requests.mine = [self._request_of(canvases[:1].shape) for _ in range(self.best_batch)]
-        requests = self._requests.mine[: len(canvases)]
-        with ExitStack() as begun:  # also if one fails, none is busy when this thread comes again
-            for (request, place), canvas in zip(requests, canvases, strict=True):
-                place[0] = canvas
-                request.start_async()
-                begun.callback(request.wait)
-        return [request.get_output_tensor(0).data.copy() for request, _ in requests]
-
-    def _request_of(self, shape: tuple[int, ...]) -> tuple[Any, NDArray[np.uint8]]:
-        """One that takes its canvas from a place of its own: to hand over one each time takes 80 µs under Python's
-        lock, and would keep the array that it is a part of.
-        """
-        request, place = self._compiled.create_infer_request(), np.empty(shape, np.uint8)
-        request.set_input_tensor(0, _openvino().Tensor(place, shared_memory=True))
-        return request, place
+        with _passes.joined() as alone:
+            if alone and self._wide and len(canvases) == 1:
+                return torch.from_numpy(np.concatenate(self._wide(canvases)))
+            step = self.best_batch
+            parts = (canvases[start : start + step] for start in range(0, len(canvases), step))
+            return torch.from_numpy(np.concatenate([row for part in parts for row in self._streams(part)]))
 
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
         """Activations `(1, C, h, w)` of the module that ends a stage, for a canvas `(H, W, 3)`. Compiled, as far as
         this stage, at its first call: the weights up to there are then in memory once more.
         """
-        requests: dict[str, Any] = self._requests.__dict__.setdefault("stages", {})
-        if name not in requests:
-            number = self._stages.index(name) + 1
-            with self._compiling:
-                if name not in self._compiled_stages:
-                    self._compiled_stages[name] = self._compile(number)
-            requests[name] = self._compiled_stages[name].create_infer_request()
-        requests[name].infer({0: canvas[None]}, share_inputs=True)
-        return torch.from_numpy(requests[name].get_output_tensor(0).data.copy())
+        with self._compiling:
+            if name not in self._compiled_stages:
+                self._compiled_stages[name] = self._compile_stage(self._stages.index(name) + 1)
+        with _passes.joined():
+            (activations,) = self._compiled_stages[name](canvas[None])
+        return torch.from_numpy(activations)
 
 
 def name_of(precision: OpenVinoPrecision) -> str:

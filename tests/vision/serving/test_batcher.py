@@ -176,7 +176,7 @@ def test_what_is_known_is_told_while_the_rest_of_the_batch_is_worked_on() -> Non
             gate.set()
             await first
             gate.set()
-            assert await asyncio.gather(waiting[0], waiting[2]) == [1, 2]
+            assert (await waiting[0], await waiting[2]) == (1, 2)
             assert not waiting[1].done()
             gate.set()
             if error:

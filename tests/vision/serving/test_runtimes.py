@@ -1,4 +1,5 @@
 import os
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from app.vision.networks.backbones import Backbone, load_backbone
 from app.vision.serving import runtimes
+from app.vision.serving.openvino_passes import LONE_CALLS, ROUNDS
 from app.vision.serving.openvino_runtime import OpenVinoFeatureExtractor
 from app.vision.serving.runtimes import RuntimeUnavailableError, TorchFeatureExtractor, quickest_extractor
 
@@ -51,6 +53,24 @@ def test_threads_that_ask_openvino_at_once_get_the_features_of_their_own_canvase
     with ThreadPoolExecutor(len(parts)) as pool:
         for part, features in zip(parts * 3, pool.map(lambda part: quick(shown[part]), parts * 3), strict=True):
             assert torch.equal(features, one_by_one[part])
+
+
+def test_a_lone_canvas_has_the_same_features_from_all_threads(
+    loaded: tuple[Backbone, nn.Linear], cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.vision.serving.openvino_passes.ALONE_S", -1.0)  # whatever else ran a moment ago
+    quick = OpenVinoFeatureExtractor(loaded[0], cache_dir, threads=2)
+    shown = canvases(3)
+    together = quick(shown)
+    wide: list[threading.Thread] = []
+    for number in range(LONE_CALLS + 4 * ROUNDS):
+        place = number % 3
+        assert torch.equal(quick(shown[place : place + 1]), together[place : place + 1])
+        for thread in threading.enumerate():
+            if thread.name == "all threads":
+                wide.append(thread)
+                thread.join()
+    assert len(wide) == 1
 
 
 def test_the_network_is_converted_once(loaded: tuple[Backbone, nn.Linear], cache_dir: Path) -> None:
