@@ -100,7 +100,8 @@ class Preprocessing:
 class Picture:
     """A decoded upload: the upright file's size, and RGB pixels that may be fewer (see `read`).
 
-    They lie where their decoder put them, since to copy them takes a third of the time of decoding.
+    They lie where their decoder put them, since to copy them takes a third of the time of decoding: with a
+    `preprocessing` those of an upright JPEG in colour in an array, all others in Pillow's image.
     """
 
     format: str
@@ -121,23 +122,23 @@ class Picture:
             try:
                 if preprocessing is not None and name == "JPEG":  # HEIC would take its thumbnail, which may be another
                     image.draft(None, _enough_for(preprocessing, width, height))
-                decoded: Image.Image | Canvas | None = _of_plain_jpeg(image, data) if name == "JPEG" else None
-                if decoded is None:
-                    image.load()
-                    decoded = _rgb(image)
+                    if _orientation(image) == 1 and (pixels := _of_plain_jpeg(image, data)) is not None:
+                        return cls(name, width, height, pixels)
+                image.load()
                 orientation = _orientation(image)
+                rgb = _rgb(image)
             except _BROKEN as error:
                 raise InvalidImageError(f"This {name} file cannot be decoded: {error}") from error
         if orientation in _UPRIGHT:
-            decoded = _as_image(decoded).transpose(_UPRIGHT[orientation])
+            rgb = rgb.transpose(_UPRIGHT[orientation])
         if orientation >= 5:
             width, height = height, width
-        return cls(name, width, height, decoded)
+        return cls(name, width, height, rgb)
 
     @property
     def image(self) -> Image.Image:
         """The picture as it was read, RGB."""
-        return _as_image(self.decoded)
+        return Image.fromarray(self.decoded) if isinstance(self.decoded, np.ndarray) else self.decoded
 
     def canvas(self, preprocessing: Preprocessing) -> Canvas:
         """What a network with this preprocessing sees of the picture, `(crop, crop, 3)`."""
@@ -262,10 +263,6 @@ def _of_plain_jpeg(image: Image.Image, data: bytes) -> Canvas | None:
     except ValueError:
         return None
     return found if found.shape == pixels.shape else None
-
-
-def _as_image(decoded: Image.Image | Canvas) -> Image.Image:
-    return Image.fromarray(decoded) if isinstance(decoded, np.ndarray) else decoded
 
 
 def _rgb(image: Image.Image) -> Image.Image:

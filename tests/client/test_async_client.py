@@ -69,7 +69,10 @@ def test_a_real_service_answers_many_at_once_as_it_answers_one(server: str) -> N
             return [answer["predictions"] for answer in answers]
 
     with Client(server) as client:
-        assert asyncio.run(ask()) == [client.classify(one, lang="tr")["predictions"] for one in pictures]
+        for many, one in zip(asyncio.run(ask()), pictures, strict=True):
+            alone = client.classify(one, lang="tr")["predictions"]
+            # The head is one multiplication for all of a batch, and may round its last bit in another way for one.
+            assert [{**found, "score": pytest.approx(found["score"], abs=2e-6)} for found in alone] == many
 
 
 @pytest.mark.slow

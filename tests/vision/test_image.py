@@ -4,6 +4,7 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -102,7 +103,7 @@ def test_a_transparent_grey_level_of_a_deep_png_is_white(photo: Image.Image) -> 
     assert (Picture.read(saved(deep, transparency=1000), LIMITS).pixels() == 255).all()
 
 
-def as_pillow_decodes(data: bytes, preprocessing: Preprocessing | None, monkeypatch: pytest.MonkeyPatch) -> Picture:
+def as_pillow_decodes(data: bytes, preprocessing: Preprocessing, monkeypatch: pytest.MonkeyPatch) -> Picture:
     with monkeypatch.context() as patch:
         patch.setattr("app.vision.image._of_plain_jpeg", lambda *_: None)
         return Picture.read(data, LIMITS, preprocessing=preprocessing)
@@ -114,12 +115,14 @@ def test_a_jpeg_in_colour_has_the_pixels_that_pillow_decodes(
     photo: Image.Image, size: tuple[int, int], choices: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = saved(photo.resize(size), "JPEG", quality=71, **choices)
-    for preprocessing in (None, FIT):
+    for preprocessing in (FIT, Preprocessing(128, 112)):
         mine = Picture.read(data, LIMITS, preprocessing=preprocessing)
         assert isinstance(mine.decoded, np.ndarray)
         pillows = as_pillow_decodes(data, preprocessing, monkeypatch)
+        assert isinstance(pillows.decoded, Image.Image)
         assert np.array_equal(mine.pixels(), pillows.pixels())
-        assert np.array_equal(mine.canvas(FIT), pillows.canvas(FIT))
+        assert mine.image.tobytes() == pillows.image.tobytes()
+        assert np.array_equal(mine.canvas(preprocessing), pillows.canvas(preprocessing))
 
 
 def test_a_damaged_jpeg_is_what_pillow_makes_of_it(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,9 +132,9 @@ def test_a_damaged_jpeg_is_what_pillow_makes_of_it(photo: Image.Image, monkeypat
         data[random.randrange(2, len(data))] = random.randrange(256)
         data = data[: random.choice([len(data), random.randrange(2, len(data))])]
         found: list[object] = []
-        for read in (Picture.read, lambda data, _: as_pillow_decodes(data, None, monkeypatch)):
+        for read in (partial(Picture.read, limits=LIMITS), partial(as_pillow_decodes, monkeypatch=monkeypatch)):
             try:
-                found.append(read(bytes(data), LIMITS).pixels().tobytes())
+                found.append(read(bytes(data), preprocessing=FIT).pixels().tobytes())
             except InvalidImageError as error:
                 found.append(str(error))
         assert found[0] == found[1]

@@ -37,13 +37,13 @@ def test_every_problem_has_its_words_and_loses_nothing(site, opened) -> None:
 def test_what_passes_is_waited_for(site, opened, slug: str) -> None:
     page = opened(site, "#/teach", expected=("status of 503",))
     asked: list[Route] = []
-    told = slug != "model-loading"  # what is told is looked for before the next answer takes it away
+    told = slug != "model-loading"  # what is told is looked for before an answer takes it away
 
     def first_not(route: Route) -> None:
         asked.append(route)
-        if len(asked) == 1:
+        if len(asked) == 1 or not told:
             answer_problem(route, slug, 503, **{"Retry-After": "1"})
-        elif told:
+        else:
             route.continue_()
 
     page.route("**/v1/classify?model=cats-vs-dogs*", first_not)
@@ -59,11 +59,9 @@ def test_what_passes_is_waited_for(site, opened, slug: str) -> None:
         }""")
         assert warming.is_visible()
         told = True
-        for route in asked[1:]:
-            route.continue_()
     expect(page.locator(".say")).to_have_text("It is a dog.")
     expect(page.get_by_role("heading", name="Warming up")).to_have_count(0)
-    assert len(asked) == 2
+    assert len(asked) >= 2
 
 
 def order(page: Page, *, steps: int) -> None:

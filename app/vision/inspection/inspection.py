@@ -123,8 +123,8 @@ def _read(
     canvas = picture.canvas(preprocessing)
     upload = Upload.of(data, picture, preprocessing)
     watch.lap("decode")
-    keeps = picture.image.size == (picture.width, picture.height) and picture.width * picture.height <= _SMALL
-    return upload, picture.image if keeps else None, canvas
+    image = picture.image if picture.width * picture.height <= _SMALL else None
+    return upload, image if image and image.size == (picture.width, picture.height) else None, canvas
 
 
 def _target(

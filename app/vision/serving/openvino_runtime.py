@@ -46,6 +46,7 @@ class OpenVinoFeatureExtractor:
         self.name = name_of(precision)
         core = _openvino().Core()
         converted = _converted(backbone, cache_dir)
+        compiling = threading.Lock()
 
         def compiled(number: int, streams: int) -> Compiled:
             options = {
@@ -55,7 +56,8 @@ class OpenVinoFeatureExtractor:
                 "ENABLE_CPU_PINNING": False,
                 "INFERENCE_NUM_THREADS": threads,
             }
-            network = core.compile_model(_one_output(model, number), "CPU", options)
+            with compiling:
+                network = core.compile_model(_one_output(model, number), "CPU", options)
             return Compiled(network, _openvino().Tensor)
 
         try:
@@ -68,7 +70,7 @@ class OpenVinoFeatureExtractor:
         self._wide = AllThreads(self._streams, partial(compiled, 0, 1)) if threads > 1 else None
         self._compile_stage = partial(compiled, streams=threads)
         self._compiled_stages: dict[str, Compiled] = {}
-        self._compiling = threading.Lock()
+        self._compiling_stage = threading.Lock()
         self._stages = backbone.card.stages
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
@@ -83,9 +85,10 @@ class OpenVinoFeatureExtractor:
         """Activations `(1, C, h, w)` of the module that ends a stage, for a canvas `(H, W, 3)`. Compiled, as far as
         this stage, at its first call: the weights up to there are then in memory once more.
         """
-        with self._compiling:
-            if name not in self._compiled_stages:
-                self._compiled_stages[name] = self._compile_stage(self._stages.index(name) + 1)
+        if name not in self._compiled_stages:
+            with self._compiling_stage:
+                if name not in self._compiled_stages:
+                    self._compiled_stages[name] = self._compile_stage(self._stages.index(name) + 1)
         with _passes.joined():
             (activations,) = self._compiled_stages[name](canvas[None])
         return torch.from_numpy(activations)

@@ -68,7 +68,7 @@ class Prediction:
     def top(self, number: int, min_score: float = 0.0) -> list[Scored]:
         """The `number` likeliest classes (fewer if there are fewer) with at least this probability, best first."""
         found = self.likeliest
-        if number > len(found):
+        if min(number, len(self.labels)) > len(found):
             (found,) = _likeliest(self.probabilities[None], number)
         return [Scored(self.labels[index], score) for index, score in found[:number] if score >= min_score]
 
@@ -84,6 +84,7 @@ class _Upload:
 class _Read:
     picture: Picture
     canvas: Canvas
+    sha256: str
     decode_ms: float
 
 
@@ -128,7 +129,7 @@ class Predictor:
         limits: ImageLimits | None = None,
         on_batch: Callable[[str, int, float], None] = lambda *_: None,
     ) -> None:
-        """`on_batch` is told the model, the pictures and the seconds of each forward pass, on its thread."""
+        """`on_batch` is told the model, the pictures that are answered and the seconds of each pass, on its thread."""
         self.repository, self.device, self.limits = repository, repository.device, limits or ImageLimits()
         self.default_model, self._on_batch = default_model, on_batch
         self._threads = threads if self.device.type == "cpu" else 1
@@ -254,9 +255,13 @@ class Predictor:
             else:
                 groups[upload.classifier].append((index, read))
         for classifier, group in groups.items():
+            looks = self._looks(classifier, np.stack([read.canvas for _, read in group]))
+            inference_ms = 0.0
             asked = time.perf_counter()
-            for look in self._looks(classifier, np.stack([read.canvas for _, read in group])):
-                inference_ms = (time.perf_counter() - asked) * 1e3
+            while look := next(looks, None):
+                seconds = time.perf_counter() - asked
+                inference_ms += seconds * 1e3
+                self._on_batch(classifier.card.name, len(look.places), seconds)
                 probabilities, unknown = _answers(classifier, look.features, look.logits)
                 rows = zip(look.places, probabilities, _likeliest(probabilities, _ASKED_FOR), unknown, strict=True)
                 answers: dict[int, Prediction | Exception] = {}
@@ -268,7 +273,7 @@ class Predictor:
                         probabilities=row,
                         likeliest=likeliest,
                         unknown=strange,
-                        sha256=sha256(uploads[index].data).hexdigest(),
+                        sha256=read.sha256,
                         format=read.picture.format,
                         width=read.picture.width,
                         height=read.picture.height,
@@ -277,14 +282,14 @@ class Predictor:
                         inference_ms=inference_ms,
                     )
                 yield answers
-            self._on_batch(classifier.card.name, len(group), time.perf_counter() - asked)
+                asked = time.perf_counter()
 
     def _read(self, upload: _Upload) -> _Read:
         asked = time.perf_counter()
         preprocessing = upload.classifier.backbone.preprocessing
         picture = Picture.read(upload.data, self.limits, preprocessing=preprocessing)
         canvas = picture.canvas(preprocessing)
-        return _Read(picture, canvas, (time.perf_counter() - asked) * 1e3)
+        return _Read(picture, canvas, sha256(upload.data).hexdigest(), (time.perf_counter() - asked) * 1e3)
 
     def _looks(self, classifier: Classifier, canvases: "NDArray[np.uint8]") -> "Iterator[Look]":
         forward = self._forward(classifier)

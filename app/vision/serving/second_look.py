@@ -64,11 +64,11 @@ class SecondLook:
             yield Look(places, features, logits)
             return
         if not doubtful.all():
-            with torch.inference_mode():
-                yield Look(places[~doubtful], features[~near], logits[~near])
+            yield Look(places[~doubtful], features[~near], logits[~near])
         with torch.inference_mode():
             features = self.precise(canvases[doubtful])
-            yield Look(places[doubtful], features, self.head(features))
+            logits = self.head(features)
+        yield Look(places[doubtful], features, logits)
 
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
         """In float32: what layers show is looked at by people, and rarely."""

@@ -1,21 +1,19 @@
-// The one way to the service: what goes wrong becomes a `Problem`, what is worth waiting for is waited for.
-import { computed, signal } from "./html.js";
+// The one way to the service: what goes wrong is a `Problem`, what is worth waiting for is waited for.
+import { signal } from "./html.js";
 import { authorized, key, newKey } from "./key.js";
 import { t } from "./words.js";
 
-/** Whether the service can be reached; whoever failed because it was away asks again when this becomes true. */
+/** Whether the service can be reached; who failed meanwhile asks again when this becomes true. */
 export const reachable = signal(true);
-/** Counts the times that the service came back. */
+/** How often the service came back. */
 export const returns = signal(0);
-// How many questions wait for their model to be loaded: an answer to another question does not end their wait.
-const waitingForModel = signal(0);
-/** Whether an answer waits for its model to be loaded. */
-export const warming = computed(() => waitingForModel.value > 0);
+/** How many answers wait for their model. */
+export const warming = signal(0);
 
 const PATIENCE = 40;
 const WORTH_WAITING = new Set(["model-loading", "overloaded"]);
 
-/** Something that a person has to know. `slug` is that of `/problems/…`, or `unreachable`. */
+/** What a person has to know. `slug` is that of `/problems/…`, or `unreachable`. */
 export class Problem extends Error {
   /** @param {string} slug @param {Record<string, any>} body @param {number} retryAfter */
   constructor(slug, body, retryAfter = 0) {
@@ -40,23 +38,21 @@ export function address(path, query = {}) {
  */
 export async function ask(path, { query, headers = {}, form = "application/json", ...rest } = {}) {
   let waits = 0;
-  const waitsForModel = (/** @type {boolean} */ now) => {
-    waitingForModel.value += Number(now) - waits;
-    waits = Number(now);
-  };
   try {
     for (let attempt = 0; ; attempt += 1) {
       const used = key.value;
       const answer = await sent(address(path, query), { ...rest, headers: authorized({ Accept: form, ...headers }) });
       if (answer.ok || answer.status === 304) return answer;
       const problem = await problemOf(answer);
-      waitsForModel(problem.slug === "model-loading");
+      const loads = +(problem.slug === "model-loading");
+      warming.value += loads - waits;
+      waits = loads;
       if (problem.slug === "unauthorized" && (await newKey(used))) continue;
       if (!WORTH_WAITING.has(problem.slug) || attempt >= PATIENCE || rest.signal?.aborted) throw problem;
       await pause((problem.retryAfter || 1) * 1000, rest.signal);
     }
   } finally {
-    waitsForModel(false);
+    warming.value -= waits;
   }
 }
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -31,7 +32,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("app.vision.serving.openvino_passes.time.perf_counter", lambda: clock.now)
+    times = SimpleNamespace(perf_counter=lambda: clock.now)
+    monkeypatch.setattr("app.vision.serving.openvino_passes.time", times)
     return clock
 
 
@@ -83,9 +85,26 @@ def test_a_way_to_other_features_is_never_taken(clock: Clock) -> None:
     assert wide.calls == 1  # to compare
 
 
+def test_what_cannot_be_compiled_costs_no_answer(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    narrow = Way(clock, 8)
+
+    def fail() -> Compiled:
+        raise RuntimeError("no memory")
+
+    compiled = AllThreads(cast("Any", narrow), fail)
+    for _ in range(2 * AGAIN):
+        assert len(compiled(CANVAS)) == 1
+    for thread in threading.enumerate():
+        if thread.name == "all threads":
+            thread.join()
+    assert "cannot be compiled" in caplog.text
+    assert narrow.calls == 2 * AGAIN
+
+
 def test_whoever_was_in_company_lately_is_not_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("app.vision.serving.openvino_passes.time.monotonic", lambda: now)
+    times = SimpleNamespace(monotonic=lambda: now)
+    monkeypatch.setattr("app.vision.serving.openvino_passes.time", times)
     passes = Passes()
     with passes.joined() as alone:
         assert alone

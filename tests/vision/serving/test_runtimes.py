@@ -62,15 +62,17 @@ def test_a_lone_canvas_has_the_same_features_from_all_threads(
     quick = OpenVinoFeatureExtractor(loaded[0], cache_dir, threads=2)
     shown = canvases(3)
     together = quick(shown)
-    wide: list[threading.Thread] = []
+    all_threads = quick._wide
+    assert all_threads
     for number in range(LONE_CALLS + 4 * ROUNDS):
         place = number % 3
         assert torch.equal(quick(shown[place : place + 1]), together[place : place + 1])
         for thread in threading.enumerate():
             if thread.name == "all threads":
-                wide.append(thread)
                 thread.join()
-    assert len(wide) == 1
+    wide = all_threads._compile_wide()
+    is_same = torch.equal(torch.from_numpy(np.concatenate(wide(shown))), together)
+    assert [len(times) for times in all_threads._took.values()] == ([ROUNDS] * 2 if is_same else [ROUNDS])
 
 
 def test_the_network_is_converted_once(loaded: tuple[Backbone, nn.Linear], cache_dir: Path) -> None:

@@ -228,7 +228,7 @@ def test_networks_without_norms_draw_too(shared_data: Path) -> None:
     for name in ("squeezenet1_1", "mobilenet_v2"):
         classifier = models.load(name)
         assert bool(NormPrior(classifier.backbone).layers) == (name == "mobilenet_v2")
-        found = run(ideal_image(classifier, ClassObjective(JELLYFISH), preset="quick", steps=12))
+        found = run(ideal_image(classifier, ClassObjective(JELLYFISH), preset="quick", steps=40))
         assert found.score > found.start
 
 
