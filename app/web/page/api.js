@@ -3,7 +3,7 @@ import { signal } from "./html.js";
 import { authorized, key, newKey } from "./key.js";
 import { t } from "./words.js";
 
-/** Whether the service can be reached; who failed meanwhile asks again when this becomes true. */
+/** Whether the service can be reached; who failed meanwhile asks again then. */
 export const reachable = signal(true);
 /** How often the service came back. */
 export const returns = signal(0);
