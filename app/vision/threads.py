@@ -90,6 +90,11 @@ def each(work: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
     return [done[place % number][place // number] for place in range(len(parts))]
 
 
+def processors() -> int:
+    """On which this process may run; how much of their time it gets, as of a container's share, is another matter."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _threads() -> ThreadPoolExecutor:
     with _STARTING:
         return _started()
@@ -101,7 +106,7 @@ def _started() -> ThreadPoolExecutor:
     as whoever asks first.
     """
     own = torch.get_num_threads()
-    number = max(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    number = max(2, processors())
     pool = ThreadPoolExecutor(number, "beside")
     met = threading.Barrier(number)
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from app.vision.networks.backbones import Backbone, once_a_backbone
 from app.vision.networks.layers import capture
 from app.vision.serving.openvino_passes import AllThreads, Compiled, Passes
+from app.vision.threads import processors
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -53,7 +54,9 @@ class OpenVinoFeatureExtractor:
                 # Without the hint OpenVINO takes bfloat16 wherever the processor has it: other answers than PyTorch's.
                 "INFERENCE_PRECISION_HINT": _HINTS[precision],
                 "NUM_STREAMS": streams,
-                "ENABLE_CPU_PINNING": False,
+                # Where several threads share a canvas, one that was asleep would be woken on the processor of the one
+                # that wakes it, and help too late; but processes that are given a part of all would pin the same part.
+                "ENABLE_CPU_PINNING": streams == 1 and threads == processors(),
                 "INFERENCE_NUM_THREADS": threads,
             }
             with compiling:
