@@ -36,7 +36,7 @@ class Exchange:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _SANE_ID.fullmatch(given) else _new_id()
+        request_id = given if _SANE_ID.fullmatch(given) else new_request_id()
         began = time.perf_counter()
         scope.setdefault("state", {}).update(request_id=request_id, began=began)
         REQUEST_ID.set(request_id)  # not set back: the server may have to tell why the request, its task, broke off
@@ -71,7 +71,7 @@ def safety_headers(*, embeddable: bool) -> dict[str, str]:
     }
 
 
-def _new_id() -> str:
+def new_request_id() -> str:
     """No secret, so not from the system: a call to it gives Python's lock away, and the event loop waits for it."""
     return f"{_numbers.getrandbits(128):032x}"
 

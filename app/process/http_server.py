@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable
 from socket import socket
 from typing import Any, Final, cast
-from uuid import uuid4
 
 from fastapi import Request
 from uvicorn import Config, Server
@@ -13,7 +12,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.exchange import safety_headers, tell_refusal
+from app.api.exchange import new_request_id, safety_headers, tell_refusal
 from app.api.problems import MEDIA_TYPE, Problem
 from app.process.http_parser import DeafParser
 
@@ -237,7 +236,7 @@ class Connection(HttpToolsProtocol):
         if self._is_answering():
             self.cycle.keep_alive = False
             return
-        status, request_id = problem.status, uuid4().hex
+        status, request_id = problem.status, new_request_id()
         content = json.dumps(problem.body(Request({"type": "http", "state": {"request_id": request_id}}))).encode()
         headers = {
             "Content-Type": MEDIA_TYPE,

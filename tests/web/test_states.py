@@ -61,7 +61,7 @@ def test_what_passes_is_waited_for(site, opened, slug: str) -> None:
         told = True
     expect(page.locator(".say")).to_have_text("It is a dog.")
     expect(page.get_by_role("heading", name="Warming up")).to_have_count(0)
-    assert len(asked) >= 2
+    assert len(asked) == 2 or (slug == "model-loading" and len(asked) > 2)  # it was asked as often as it was loading
 
 
 def order(page: Page, *, steps: int) -> None:

@@ -24,7 +24,7 @@ from app.vision.serving.batcher import Batcher
 from app.vision.serving.forwards import Choice, Forwards
 from app.vision.serving.precision import Precision
 from app.vision.serving.runtimes import Runtime, StagedFeatureExtractor, TorchFeatureExtractor
-from app.vision.serving.second_look import Look, SecondLook
+from app.vision.serving.second_look import Look, SecondLook, together
 from app.vision.threads import use_threads
 
 if TYPE_CHECKING:
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 _WARM_UP = b"\x89PNG\r\n\x1a\n"
 """Enough of a picture to make Pillow load its decoders; it is refused, as it should be."""
-
 
 _ASKED_FOR: Final = 5
 """So many classes are found on the model's thread, before they are asked for: the event loop has more to do."""
@@ -179,9 +178,8 @@ class Predictor:
             for start in range(0, len(canvases), forward.best_batch):
                 if start:
                     yield Pause()
-                with torch.inference_mode():
-                    features = forward(canvases[start : start + forward.best_batch])
-                    probabilities, strange = _answers(classifier, features, classifier.head(features))
+                look = together(self._looks(classifier, canvases[start : start + forward.best_batch]))
+                probabilities, strange = _answers(classifier, look)
                 rows.append(probabilities)
                 unknown.extend(strange)
             return torch.cat(rows), unknown
@@ -262,7 +260,7 @@ class Predictor:
                 seconds = time.perf_counter() - asked
                 inference_ms += seconds * 1e3
                 self._on_batch(classifier.card.name, len(look.places), seconds)
-                probabilities, unknown = _answers(classifier, look.features, look.logits)
+                probabilities, unknown = _answers(classifier, look)
                 rows = zip(look.places, probabilities, _likeliest(probabilities, _ASKED_FOR), unknown, strict=True)
                 answers: dict[int, Prediction | Exception] = {}
                 for place, row, likeliest, strange in rows:
@@ -302,10 +300,10 @@ class Predictor:
         yield look
 
 
-def _answers(classifier: Classifier, features: Tensor, logits: Tensor) -> tuple[Tensor, list[float | None]]:
+def _answers(classifier: Classifier, look: Look) -> tuple[Tensor, list[float | None]]:
     """Probabilities `(n, classes)`, and of each how surely it is unknown."""
     with torch.inference_mode():
-        return logits.softmax(1).cpu(), classifier.unknown(features)
+        return look.logits.softmax(1).cpu(), classifier.unknown(look.features)
 
 
 def _likeliest(probabilities: Tensor, number: int) -> list[list[tuple[int, float]]]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from app.vision.feature_space import UNKNOWN, FeatureSpace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from app.vision.serving.runtimes import StagedFeatureExtractor
 
@@ -48,9 +48,7 @@ class SecondLook:
         return self.quick.best_batch
 
     def __call__(self, canvases: NDArray[np.uint8]) -> Tensor:
-        looks = [*self.looks(canvases)]
-        order = torch.from_numpy(np.concatenate([look.places for look in looks])).argsort()
-        return torch.cat([look.features for look in looks])[order]
+        return together(self.looks(canvases)).features
 
     def looks(self, canvases: NDArray[np.uint8]) -> "Iterator[Look]":
         """What the quick look is sure of, as soon as it is, then what took a second one; one of both may be all."""
@@ -73,6 +71,20 @@ class SecondLook:
     def stage(self, canvas: NDArray[np.uint8], name: str) -> Tensor:
         """In float32: what layers show is looked at by people, and rarely."""
         return self.precise.stage(canvas, name)
+
+
+def together(looks: "Iterable[Look]") -> Look:
+    """All of a few canvases' looks as one, in the order of their places."""
+    first, *others = looks
+    if not others:
+        return first
+    found = (first, *others)
+    order = np.concatenate([look.places for look in found]).argsort()
+    return Look(
+        np.arange(len(order)),
+        torch.cat([look.features for look in found])[order],
+        torch.cat([look.logits for look in found])[order],
+    )
 
 
 def distance_to_boundary(features: Tensor, logits: Tensor, space: FeatureSpace | None) -> Tensor:

@@ -21,7 +21,7 @@ from app.vision.serving.forwards import Forwards
 from app.vision.serving.openvino_runtime import reduced_precisions
 from app.vision.serving.precision import Candidate
 from app.vision.serving.runtimes import StagedFeatureExtractor, TorchFeatureExtractor
-from app.vision.serving.second_look import SecondLook
+from app.vision.serving.second_look import SecondLook, together
 from app.vision.synthesis.adversarial_images import adversarial_image
 
 CPU = torch.device("cpu")
@@ -203,7 +203,10 @@ def test_a_near_thing_is_looked_at_in_float32_and_nothing_else_is() -> None:
     assert (sure.places.tolist(), near.places.tolist()) == ([0, 2], [1])
     for look in (sure, near):
         assert torch.equal(look.logits, look.features)  # of a head that changes nothing
-    assert second_look(shown).tolist() == [[5.0, 0.0], [0.0, pytest.approx(0.02)], [0.0, 3.0]]
+    whole = together(second_look.looks(shown))
+    assert whole.features.tolist() == [[5.0, 0.0], [0.0, pytest.approx(0.02)], [0.0, 3.0]]
+    assert torch.equal(whole.logits, whole.features)
+    assert torch.equal(second_look(shown), whole.features)
 
 
 def test_where_all_is_near_float32_answers(imagenet: Classifier, few: Canvases, features: Tensor) -> None:
